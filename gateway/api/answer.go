@@ -1,13 +1,12 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/transport"
 )
@@ -50,20 +49,18 @@ func (h *Handler) do(r *request, serve endpoint) (status int) {
 	if err != nil {
 		status = h.note(r.writer, r.Request, err)
 	}
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(body); err != nil { // a payload in Redis is labeled JSON but is not valid
+	encoded, err := jsontext.Encode(body)
+	if err != nil { // a payload in Redis is labeled JSON but is not valid
 		return h.fail(r.writer, r.Request, err)
 	}
 	if r.Method == http.MethodGet { // only for a GET: what a change has done must be reported in any case
-		if err := r.hold(encoded.Len()); err != nil {
+		if err := r.hold(len(encoded)); err != nil {
 			return h.fail(r.writer, r.Request, err)
 		}
 	}
 	r.writer.Header().Set("Content-Type", "application/json")
 	r.writer.WriteHeader(status)
-	_, _ = encoded.WriteTo(r.writer) // the client may have disconnected
+	_, _ = r.writer.Write(append(encoded, '\n')) // the client may have disconnected
 	return status
 }
 

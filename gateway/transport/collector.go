@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 	"tidegate/gateway/internal/rates"
 )
 
@@ -137,7 +138,7 @@ func (c *collector) finish() ([]byte, error) {
 		return nil, c.failed
 	case c.settled && c.hasNews() || c.isComplete():
 		c.answer.Cursor = string(c.cursors.append(nil))
-		return encode(c.answer)
+		return jsontext.Encode(c.answer)
 	case ended && asksAgain(c.reason):
 		return nil, nil
 	case ended:

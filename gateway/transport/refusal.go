@@ -1,14 +1,14 @@
 package transport
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 
 	"tidegate/gateway"
+	"tidegate/gateway/internal/jsontext"
 )
 
-// Refuse answers a request with the HTTP status and the JSON body for err.
+// Refuse answers a request with the HTTP status for err, and with gateway.ErrorOf(err) as a
+// JSON object: {"error":{"code":"forbidden","message":"…"}}.
 func Refuse(w http.ResponseWriter, err error) { RefuseAs(w, StatusOf(err), err) }
 
 // RefuseAs is like Refuse, but with the given status.
@@ -18,7 +18,8 @@ func RefuseAs(w http.ResponseWriter, status int, err error) {
 	header.Set("Cache-Control", "no-store")
 	Advise(w, status)
 	w.WriteHeader(status)
-	w.Write(append(ErrorBody(err), '\n'))
+	body, _ := jsontext.Encode(map[string]*gateway.Error{"error": gateway.ErrorOf(err)}) // cannot fail
+	w.Write(append(body, '\n'))
 }
 
 // Advise sets the header that tells a client how to react to a status: WWW-Authenticate or
@@ -51,22 +52,6 @@ func StatusOf(err error) int {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
-}
-
-// ErrorBody returns gateway.ErrorOf(err) as a JSON object:
-// {"error":{"code":"forbidden","message":"…"}}.
-func ErrorBody(err error) []byte {
-	body, _ := encode(map[string]*gateway.Error{"error": gateway.ErrorOf(err)}) // cannot fail
-	return body
-}
-
-// encode returns a value as JSON. It does not escape <, > and &, so that payloads stay as they are.
-func encode(value any) ([]byte, error) {
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(value)
-	return bytes.TrimSuffix(encoded.Bytes(), []byte("\n")), err
 }
 
 func forbidden(message string) error {
