@@ -193,7 +193,10 @@ func TestDenying_ABannedAddressSendsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	send := func(remote string) error {
-		return n.Users.SendTo(t.Context(), remote, n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
+		if err := n.Users.Spend(remote); err != nil {
+			return err
+		}
+		return n.Users.SendTo(t.Context(), n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
 	}
 	wantCode(t, send("192.0.2.9:7"), gateway.Forbidden)
 	if err := send("192.0.3.9:7"); err != nil {

@@ -36,13 +36,9 @@ func (u *Users) FindSession(ctx context.Context, id string) (found SessionInfo, 
 // the frame. The error is nil or an *Error: NotFound if the session is not open there,
 // Forbidden if key is not the session's Hello.Key, RateLimited if the session has too much
 // queued, Unavailable if its node holds too much for clients or if the frame may or may not
-// have arrived. The client must have presented the key, since anybody may know the ID. The
-// request costs its address, remote, as much as a command; an empty remote pays nothing.
-// Frames sent by one goroutine are handled in order.
-func (u *Users) SendTo(ctx context.Context, remote, node, session, key string, frame Frame) error {
-	if err := u.Spend(remote); err != nil {
-		return err
-	}
+// have arrived. The client must have presented the key, since anybody may know the ID. Frames
+// sent by one goroutine are handled in order. The caller charges the client: see Spend.
+func (u *Users) SendTo(ctx context.Context, node, session, key string, frame Frame) error {
 	err := u.nodes.cluster.Tell(ctx, node, sessionFrame, sentFrame{session, key, frame.Data, frame.Binary})
 	if err != nil {
 		return ErrorOf(err)
@@ -53,9 +49,6 @@ func (u *Users) SendTo(ctx context.Context, remote, node, session, key string, f
 // Spend charges an address for a request of a client with a session on any node. An error has
 // the code RateLimited, or Forbidden if the address is banned.
 func (u *Users) Spend(remote string) error {
-	if remote == "" {
-		return nil
-	}
 	if err := u.denials.Admit(&Principal{}, remote); err != nil {
 		return err
 	}
@@ -85,11 +78,11 @@ func (r *sessions) hearFrame(_ string, body json.RawMessage) error {
 	if key := s.special.key; key == "" || subtle.ConstantTimeCompare([]byte(key), []byte(f.Key)) == 0 {
 		return failf(Forbidden, "this is not the key of the session %q", f.Session)
 	}
-	return s.line(Frame{Data: f.Data, Binary: f.Binary})
+	return s.Enqueue(Frame{Data: f.Data, Binary: f.Binary})
 }
 
-// line queues a frame to be received.
-func (s *Session) line(frame Frame) error {
+// Enqueue is SendTo for a session of this node, with a Hello.Key, whose client is known.
+func (s *Session) Enqueue(frame Frame) error {
 	f, budget := lined{frame, s.Payer()}, s.gateway.Budget
 	if err := budget.Hold(f.payer, len(f.Data)); err != nil {
 		return err

@@ -31,7 +31,7 @@ func TestSendTo_ReachesASessionOfAnotherNodeInOrder(t *testing.T) {
 	var want []string
 	send := func(from *member, text string) {
 		t.Helper()
-		if err := from.Users.SendTo(t.Context(), "", info.Node, info.Session, "its key", gateway.Frame{Data: []byte(text)}); err != nil {
+		if err := from.Users.SendTo(t.Context(), info.Node, info.Session, "its key", gateway.Frame{Data: []byte(text)}); err != nil {
 			t.Errorf("SendTo: %v", err)
 		}
 	}
@@ -51,17 +51,17 @@ func TestSendTo_SaysThatASessionIsNotThere(t *testing.T) {
 	s, p := openSession(t, members[1].node)
 	s.Close(gateway.Disconnected)
 	p.expectClosed()
-	err := members[0].Users.SendTo(t.Context(), "", "n1", s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
+	err := members[0].Users.SendTo(t.Context(), "n1", s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
 	wantCode(t, err, gateway.NotFound)
 	_, err = members[0].Users.FindSession(t.Context(), s.ID())
 	wantCode(t, err, gateway.NotFound)
-	wantCode(t, members[0].Users.SendTo(t.Context(), "", "n7", s.ID(), "its key", gateway.Frame{}), gateway.Unavailable)
+	wantCode(t, members[0].Users.SendTo(t.Context(), "n7", s.ID(), "its key", gateway.Frame{}), gateway.Unavailable)
 }
 
 func TestSendTo_FrameThatCannotBeReadEndsTheSession(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	s, p := openSession(t, n)
-	if err := n.Users.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("break")}); err != nil {
+	if err := n.Users.SendTo(t.Context(), n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("break")}); err != nil {
 		t.Error(err)
 	}
 	if got := p.expectClosed(); got != gateway.Unsupported {
@@ -81,7 +81,7 @@ func TestSendTo_LineIsBounded(t *testing.T) {
 	s, _ := openSession(t, n)
 	var err error
 	for i := 0; i < 1000 && err == nil; i++ {
-		err = n.Users.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("history chat")})
+		err = n.Users.SendTo(t.Context(), n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("history chat")})
 	}
 	wantCode(t, err, gateway.RateLimited)
 }
@@ -100,7 +100,7 @@ func TestSendTo_LinesShareTheNodesRoom(t *testing.T) {
 	})
 	frame := gateway.Frame{Data: fmt.Appendf(nil, "%-10000s", "history chat")}
 	send := func(s *gateway.Session, f gateway.Frame) error {
-		return n.Users.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", f)
+		return n.Users.SendTo(t.Context(), n.Node(), s.ID(), "its key", f)
 	}
 	first, _ := openSession(t, n)
 	second, p := openSession(t, n)
@@ -127,24 +127,23 @@ func TestSendTo_NeedsTheSessionsKey(t *testing.T) {
 	must(t, err)
 	defer keyless.End(nil)
 	for _, attempt := range []struct{ session, key string }{{s.ID(), ""}, {s.ID(), "its kez"}, {s.ID(), "its key "}, {keyless.ID(), ""}} {
-		err := n.Users.SendTo(t.Context(), "", n.Node(), attempt.session, attempt.key, gateway.Frame{Data: []byte("break")})
+		err := n.Users.SendTo(t.Context(), n.Node(), attempt.session, attempt.key, gateway.Frame{Data: []byte("break")})
 		wantCode(t, err, gateway.Forbidden)
 	}
-	if err := n.Users.SendTo(t.Context(), "", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")}); err != nil {
+	if err := n.Users.SendTo(t.Context(), n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")}); err != nil {
 		t.Error(err)
 	}
 	p.expect("pong")
 }
 
-func TestSendTo_IsPaidForByTheAddress(t *testing.T) {
+func TestSpend_IsPaidForByTheAddress(t *testing.T) {
 	n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecondPerIP: 10}})
-	s, _ := openSession(t, n)
 	var err error
 	for i := 0; i < 100 && err == nil; i++ {
-		err = n.Users.SendTo(t.Context(), "192.0.2.7:1234", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")})
+		err = n.Users.Spend("192.0.2.7:1234")
 	}
 	wantCode(t, err, gateway.RateLimited)
-	if err := n.Users.SendTo(t.Context(), "192.0.2.8:1234", n.Node(), s.ID(), "its key", gateway.Frame{Data: []byte("ping")}); err != nil {
+	if err := n.Users.Spend("192.0.2.8:1234"); err != nil {
 		t.Errorf("from another address: %v", err)
 	}
 }

@@ -62,7 +62,7 @@ func (e *emulation) pass(r *http.Request, body []byte) error {
 	}
 	id, key := cutSession(request.Session)
 	frame := gateway.Frame{Data: request.Data, Binary: binary}
-	return e.gateway.Users.SendTo(r.Context(), "", request.Node, id, key, frame)
+	return e.gateway.Users.SendTo(r.Context(), request.Node, id, key, frame)
 }
 
 func readEmulation(body []byte, binary bool, request *wire.EmulationRequest) error {

@@ -128,11 +128,10 @@ func (s *stream) open(r *http.Request, p Protocol, said []byte) (session *gatewa
 		return s.gateway.Refuse(h, err), nil
 	}
 	if !s.oneWay {
-		frame := gateway.Frame{Data: said, Binary: p.Format == Protobuf}
-		err = s.gateway.Users.SendTo(r.Context(), "", s.gateway.Node(), session.ID(), h.Key, frame)
+		err = session.Enqueue(gateway.Frame{Data: said, Binary: p.Format == Protobuf})
 	}
 	if err != nil {
-		session.Close(gateway.Overloaded.With(gateway.ErrorOf(err).Message)) // or it has ended, and the client is told why
+		session.Close(gateway.Overloaded.With(gateway.ErrorOf(err).Message))
 	}
 	return session, nil
 }

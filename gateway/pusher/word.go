@@ -37,7 +37,6 @@ type linesWord struct {
 
 type sayWord struct {
 	Session string `json:"session"`
-	Key     string `json:"key"`
 	Number  uint64 `json:"number,omitempty"` // number of the request: see order
 	Said    []byte `json:"said"`
 	Lost    string `json:"lost,omitempty"` // instead of all but Session: why a request of the client was refused

@@ -44,7 +44,7 @@ func (x *XHR) open(r *http.Request, app *app, id string) (err error) {
 	}
 	s := &stay{session: session, since: time.Now()}
 	s.over = func() { x.keepForAWhile(s) }
-	s.said = &order{patience: x.patience, room: x.gateway.Budget, payer: session.Payer(), pass: func(frame []byte) { x.receive(s, hello.Key, frame) }}
+	s.said = &order{patience: x.patience, room: x.gateway.Budget, payer: session.Payer(), pass: func(frame []byte) { x.receive(s, frame) }}
 	s.box = newBox(x.gateway.Budget, session.Payer(), func() { x.working.Go(func() { x.passOn(s) }) }, func() { x.lapse(s) })
 	x.mu.Lock()
 	x.stays[session.ID()] = s
@@ -107,9 +107,9 @@ func (x *XHR) hearSaid(_ string, w sayWord) error {
 
 // receive passes a client's frame to its session. Clients ignore the status of their
 // requests, so an error is sent to them as an event.
-func (x *XHR) receive(s *stay, key string, frame []byte) {
+func (x *XHR) receive(s *stay, frame []byte) {
 	defer x.gateway.Wall().Catch("hear a request", func() { s.session.Close(gateway.Failed) })
-	err := x.gateway.Users.SendTo(context.Background(), "", x.gateway.Node(), s.session.ID(), key, gateway.Frame{Data: frame})
+	err := s.session.Enqueue(gateway.Frame{Data: frame})
 	switch {
 	case is(err, gateway.Unavailable):
 		s.session.Close(gateway.Overloaded.With(gateway.ErrorOf(err).Message))

@@ -59,7 +59,7 @@ func (x *XHR) sayTo(id string, settings *App, w http.ResponseWriter, r *http.Req
 		return err
 	}
 	defer release()
-	return x.gateway.Nodes.Tell(r.Context(), home, topicSay, sayWord{Session: id, Key: keyOf(r), Number: numberOf(r), Said: said})
+	return x.gateway.Nodes.Tell(r.Context(), home, topicSay, sayWord{Session: id, Number: numberOf(r), Said: said})
 }
 
 // sentBytes returns the maximum size of a body: an event that is escaped twice, and what

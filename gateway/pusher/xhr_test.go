@@ -386,7 +386,7 @@ func TestXHR_TooMuchAtOnceIsTold(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	n.posts(xhr(shop.Key, "alice", "xhr"), "")
 	s := n.xhr.stayOf(idAt(n, "alice"))
-	n.xhr.receive(s, "7/alice", make([]byte, 2<<20))
+	n.xhr.receive(s, make([]byte, 2<<20))
 	n.streams("alice").hears(`\"code\":4301`)
 }
 
