@@ -3,7 +3,6 @@ package broker
 import (
 	"bytes"
 	"strings"
-	"time"
 	"unique"
 	"unsafe"
 )
@@ -58,25 +57,19 @@ func DecodeEnvelope(channel, data string) Message {
 
 // decodeEnvelope also returns the mark, or "" if there is none.
 func decodeEnvelope(channel, data string) (m Message, mark string) {
+	var h header
 	line, payload, ok := cutEnvelope(data)
-	if !ok {
+	if !ok || !h.parse(line) {
 		return decodeBare(channel, data), ""
 	}
-	h, ok := parseHeader(line)
-	if !ok {
-		return decodeBare(channel, data), ""
-	}
-	m = Message{Channel: channel, Payload: bytesOf(payload), Event: h.Event, User: h.User, Session: h.Session, Except: h.Except, Trace: h.Trace, Transient: h.Transient}
-	if m.Kind, ok = parseKind(h.Kind); !ok || !m.Kind.bears(m.Payload) {
+	m = h.message
+	m.Channel, m.Payload = channel, bytesOf(payload)
+	if m.Kind, ok = parseKind(h.kind); !ok || !m.Kind.bears(m.Payload) {
 		m.Kind = KindOf(m.Payload)
 	}
-	m.Info, m.Elsewhere, m.Tags = h.Info.message(), h.Elsewhere.orNull(), h.Tags.message()
-	if h.Time != 0 {
-		m.Time = time.UnixMilli(h.Time)
-	}
 	// A position outlives its message, so it must not keep data alive. Epochs repeat.
-	m.Position = Position{Epoch: unique.Make(h.Epoch).Value(), Offset: h.Offset}
-	return m, h.Mark
+	m.Position.Epoch = unique.Make(m.Position.Epoch).Value()
+	return m, h.mark
 }
 
 // bytesOf returns the bytes of a string without a copy. They must not be changed; payloads

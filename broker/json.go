@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"unicode/utf8"
+
+	"tidegate/broker/jsontext"
 )
 
 // MostNested is how many levels of arrays and objects the JSON of a message may have: many
 // parsers give up on deeper nesting. JSON from Redis that is deeper counts as text.
-const MostNested = 100
+const MostNested = jsontext.MostNested
 
 // Nested reports whether text has more than MostNested levels.
 func Nested(text []byte) bool { return NestedIn(text, 0) }

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
+	"tidegate/broker/jsontext"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/transport"
 )

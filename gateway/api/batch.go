@@ -8,8 +8,8 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/transform"
 
+	"tidegate/broker/jsontext"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
 	"tidegate/gateway/internal/payload"
 )
 

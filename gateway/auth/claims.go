@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 
 	"tidegate/broker"
+	"tidegate/broker/jsontext"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
 	"tidegate/gateway/rules"
 )
 

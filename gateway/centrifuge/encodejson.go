@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strconv"
 
+	"tidegate/broker/jsontext"
 	"tidegate/gateway/centrifuge/internal/wire"
-	"tidegate/gateway/internal/jsontext"
 )
 
 // appendReply appends a reply as a JSON object on one line. It omits zero values.

@@ -13,10 +13,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tidegate/broker"
+	"tidegate/broker/jsontext"
 	"tidegate/gateway"
 	"tidegate/gateway/centrifuge/internal/fossil"
 	"tidegate/gateway/centrifuge/internal/wire"
-	"tidegate/gateway/internal/jsontext"
 )
 
 // isPush reports whether a one-way client gets a reply: a push, a ping, or the connect result.

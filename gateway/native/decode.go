@@ -9,8 +9,8 @@ import (
 	"unsafe"
 
 	"tidegate/broker"
+	"tidegate/broker/jsontext"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
 )
 
 const knownTypes = "auth, subscribe, unsubscribe, publish, presence, history or ping"

@@ -1,8 +1,8 @@
 package native
 
 import (
+	"tidegate/broker/jsontext"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
 )
 
 func encode(event gateway.Event) []byte {

@@ -1,6 +1,6 @@
 package native
 
-import "tidegate/gateway/internal/jsontext"
+import "tidegate/broker/jsontext"
 
 // fields holds the raw JSON values of a frame's fields, nil for those that are missing. A
 // null counts as missing, except for data, which may be any value. If a name occurs more

@@ -4,7 +4,7 @@ import (
 	"encoding/base64"
 
 	"tidegate/broker"
-	"tidegate/gateway/internal/jsontext"
+	"tidegate/broker/jsontext"
 )
 
 // message appends a message object to o, which is nil or a list being written.

@@ -3,8 +3,8 @@ package native
 import (
 	"strconv"
 	"tidegate/broker"
+	"tidegate/broker/jsontext"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
 	"time"
 )
 

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"tidegate/broker/jsontext"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
 )
 
 const (

@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"tidegate/broker"
+	"tidegate/broker/jsontext"
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
 	"tidegate/gateway/rules"
 )
 

@@ -3,7 +3,7 @@ package pusher
 import (
 	"encoding/json"
 
-	"tidegate/gateway/internal/jsontext"
+	"tidegate/broker/jsontext"
 )
 
 // object is a JSON object under construction.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
+	"tidegate/broker/jsontext"
 	"tidegate/gateway/internal/rates"
 )
 

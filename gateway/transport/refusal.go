@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"tidegate/gateway"
-	"tidegate/gateway/internal/jsontext"
+	"tidegate/broker/jsontext"
 )
 
 // Refuse answers a request with the HTTP status for err, and with gateway.ErrorOf(err) as a

@@ -1,8 +1,9 @@
 package jsontext
 
-import "tidegate/broker"
+// MostNested is how many levels of arrays and objects a field may have.
+const MostNested = 100
 
-// Fields reads data, which must be exactly one JSON object with at most broker.MostNested levels
+// Fields reads data, which must be exactly one JSON object with at most MostNested levels
 // inside each field. It calls put for each field, with the name, unquoted, and the value as it
 // stands there; both may share the memory of data. If data is something else, Fields returns
 // false, after put has been called for the fields before the error.
@@ -20,7 +21,7 @@ func Fields(data []byte, put func(name, value []byte)) bool {
 
 const (
 	invalid  = -1
-	maxDepth = 1 + broker.MostNested // of nested arrays and objects: the object itself, and the levels inside a field
+	maxDepth = 1 + MostNested // of nested arrays and objects: the object itself, and the levels inside a field
 )
 
 func skipSpace(data []byte, i int) int {
@@ -61,16 +62,24 @@ func skipObject(data []byte, i, depth int, put func(name, value []byte)) int {
 		return i + 1
 	}
 	for {
-		value := skipName(data, i)
-		if value == invalid {
+		if at(data, i) != '"' {
 			return invalid
 		}
+		nameEnd := skipString(data, i)
+		if nameEnd == invalid {
+			return invalid
+		}
+		value := skipSpace(data, nameEnd)
+		if at(data, value) != ':' {
+			return invalid
+		}
+		value = skipSpace(data, value+1)
 		end := skipValue(data, value, depth)
 		if end == invalid {
 			return invalid
 		}
 		if put != nil {
-			put(Unquoted(data[i:skipString(data, i)]), data[value:end])
+			put(Unquoted(data[i:nameEnd]), data[value:end])
 		}
 		i = skipSpace(data, end)
 		switch at(data, i) {
@@ -82,20 +91,6 @@ func skipObject(data []byte, i, depth int, put func(name, value []byte)) int {
 			return invalid
 		}
 	}
-}
-
-// skipName skips the name of a field, its colon and the white space after that.
-func skipName(data []byte, i int) int {
-	if at(data, i) != '"' {
-		return invalid
-	}
-	if i = skipString(data, i); i == invalid {
-		return invalid
-	}
-	if i = skipSpace(data, i); at(data, i) != ':' {
-		return invalid
-	}
-	return skipSpace(data, i+1)
 }
 
 func skipArray(data []byte, i, depth int) int {
@@ -126,6 +121,7 @@ func skipArray(data []byte, i, depth int) int {
 func skipString(data []byte, i int) int {
 	for i++; i < len(data); i++ {
 		switch c := data[i]; {
+		case c > '\\': // most are
 		case c == '"':
 			return i + 1
 		case c < ' ':

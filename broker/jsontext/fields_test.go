@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"tidegate/broker"
-	"tidegate/gateway/internal/jsontext"
+	"tidegate/broker/jsontext"
 )
 
 // FuzzFields compares Fields with encoding/json.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"tidegate/gateway/internal/jsontext"
+	"tidegate/broker/jsontext"
 )
 
 // FuzzAppendString decodes each string with encoding/json and compares the result.
