@@ -77,7 +77,7 @@ func (c *Cluster) take(q question) {
 	if slices.Contains(c.config.ByClients, q.Topic) {
 		queue = c.asking.byClients
 	}
-	if !queue.take(q) {
+	if !queue.put(q, len(q.Body)) {
 		c.unanswered.Do(func() {
 			c.config.Log.Warn("too many questions of other nodes: one is not answered, and others may not be", "from", q.From, "topic", q.Topic)
 		})
@@ -85,7 +85,7 @@ func (c *Cluster) take(q question) {
 }
 
 // answerOthers answers the questions of other nodes in a queue until ctx ends.
-func (c *Cluster) answerOthers(ctx context.Context, queue *questions) {
+func (c *Cluster) answerOthers(ctx context.Context, queue *queue[question]) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -53,8 +53,7 @@ type Cluster struct {
 	config    Config
 	directory *directory
 	asking    *asking
-	inbox     chan []byte   // received and not yet read
-	unread    room          // bounds the inbox, which has a slot for each message
+	inbox     *queue[[]byte]
 	greet     chan string   // nodes to send a hello to
 	missed    chan struct{} // messages may have been missed: send hello again
 	joined    chan struct{} // closed once this node hears the others
@@ -90,8 +89,7 @@ func New(c Config) *Cluster {
 		config:    c,
 		directory: &directory{nodes: make(map[string]listing)},
 		asking:    newAsking(),
-		inbox:     make(chan []byte, inboxMost),
-		unread:    room{most: inboxMost, mostBytes: inboxBytes},
+		inbox:     newQueue[[]byte](inboxMost, inboxBytes),
 		greet:     make(chan string, mostNodes),
 		missed:    make(chan struct{}, 1),
 		joined:    make(chan struct{}),
@@ -103,11 +101,9 @@ func New(c Config) *Cluster {
 // Receive handles a message from a reserved channel. It does not block. A message for which
 // there is no room is dropped, so its sender gets no answer.
 func (c *Cluster) Receive(m *broker.Message) {
-	if !c.unread.take(len(m.Payload)) {
+	if !c.inbox.put(m.Payload, len(m.Payload)) {
 		c.untaken.Do(func() { c.config.Log.Warn("other nodes say more than this one can take in") })
-		return
 	}
-	c.inbox <- m.Payload
 }
 
 // Link records whether the broker can be used; err is nil if it can. While it cannot, no

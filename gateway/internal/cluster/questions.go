@@ -9,7 +9,7 @@ import (
 // asking holds the questions that this node has in flight and the queues of those from other nodes.
 type asking struct {
 	// Fixed at birth.
-	others, byClients *questions
+	others, byClients *queue[question]
 	asked, told       room // bound the questions in flight to all nodes, and to one
 
 	// Guarded by mu.
@@ -19,29 +19,10 @@ type asking struct {
 
 func newAsking() *asking {
 	return &asking{
-		others: newQuestions(), byClients: newQuestions(),
+		others: newQueue[question](questionsMost, questionBytes), byClients: newQueue[question](questionsMost, questionBytes),
 		asked: room{most: askedMost, mostBytes: askedBytes}, told: room{most: toldMost, mostBytes: toldBytes},
 		underWay: make(map[string]*gathering),
 	}
-}
-
-// questions is a queue of questions from other nodes.
-type questions struct {
-	waiting chan question // has a slot for each question that fits
-	room    room
-}
-
-func newQuestions() *questions {
-	return &questions{make(chan question, questionsMost), room{most: questionsMost, mostBytes: questionBytes}}
-}
-
-// take queues a question and reports whether there was room.
-func (q *questions) take(asked question) bool {
-	if !q.room.take(len(asked.Body)) {
-		return false
-	}
-	q.waiting <- asked
-	return true
 }
 
 // begin returns the gathering of the answers of nodes to a question, with which the caller must

@@ -45,3 +45,22 @@ func (r *room) give(bytes int) {
 	r.number.Add(-1)
 	r.bytes.Add(-int64(bytes))
 }
+
+// queue is a queue of bounded size. Its methods are safe for concurrent use.
+type queue[T any] struct {
+	waiting chan T // has a slot for each that has room
+	room    room   // who has handled one gives its room back
+}
+
+func newQueue[T any](most, mostBytes int64) *queue[T] {
+	return &queue[T]{make(chan T, most), room{most: most, mostBytes: mostBytes}}
+}
+
+// put adds one of the given size, and reports whether there was room.
+func (q *queue[T]) put(one T, bytes int) bool {
+	fits := q.room.take(bytes)
+	if fits {
+		q.waiting <- one
+	}
+	return fits
+}

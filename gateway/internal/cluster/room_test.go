@@ -93,7 +93,7 @@ func TestRoom_WhatIsReceivedIsBounded(t *testing.T) {
 		for range want + 10 {
 			c.Receive(m)
 		}
-		if got := len(c.inbox); got != want {
+		if got := len(c.inbox.waiting); got != want {
 			t.Errorf("%d messages of %d bytes wait, want %d", got, bytes, want)
 		}
 	}

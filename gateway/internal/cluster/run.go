@@ -84,9 +84,9 @@ func (c *Cluster) listen(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case payload := <-c.inbox:
+		case payload := <-c.inbox.waiting:
 			c.config.Wall.Do("read what another node says", func() { c.read(payload) })
-			c.unread.give(len(payload))
+			c.inbox.room.give(len(payload))
 		case <-death.C:
 			c.buryDead(time.Now())
 		}
