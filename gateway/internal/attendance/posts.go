@@ -1,6 +1,10 @@
 package attendance
 
-import "tidegate/broker"
+import (
+	"slices"
+
+	"tidegate/broker"
+)
 
 // posts are notices that are not in a line yet, oldest first.
 type posts struct {
@@ -25,14 +29,9 @@ func sizeOf(n *broker.Notice) int {
 func (p *posts) remove(at []int, inLine []bool) {
 	var left posts
 	for i := range p.list {
-		if len(at) == 0 || i != at[0] {
-			left.add(p.list[i])
-			continue
-		}
-		if !inLine[0] {
+		if tried, was := slices.BinarySearch(at, i); !was || !inLine[tried] {
 			left.add(p.list[i])
 		}
-		at, inLine = at[1:], inLine[1:]
 	}
 	*p = left
 }

@@ -107,7 +107,10 @@ func (t *teller) deliver(ctx context.Context, lease time.Duration) (more bool, e
 		return false, err
 	}
 	t.holder, t.delivered = line.Holder, nil
-	t.noteDropped(line.Dropped)
+	if line.Dropped > 0 {
+		c.Log.Error("notices found no room while the webhook's backend was away", "dropped", line.Dropped)
+		c.Dropped(line.Dropped)
+	}
 	if len(line.Notices) == 0 {
 		return false, nil
 	}
@@ -134,14 +137,6 @@ func (t *teller) cut(notices []broker.Notice) []broker.Notice {
 		}
 	}
 	return notices
-}
-
-func (t *teller) noteDropped(n int) {
-	if n == 0 {
-		return
-	}
-	t.config.Log.Error("notices found no room while the webhook's backend was away", "dropped", n)
-	t.config.Dropped(n)
 }
 
 // deliverLast delivers what is waiting when the node ends, until the backend fails or time
