@@ -80,7 +80,8 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	b.lanes, b.exchanges = newLanes(s, b.board, publishing, said)
 	b.sure, surely = newLanes(s, b.board, publishingSurely, said)
 	b.exchanges = append(b.exchanges, surely...)
-	b.redisHistory, b.redisPresence, b.redisRegister = newRedisHistory(s, b.partitions), &redisPresence{servers: s}, &redisRegister{s}
+	b.redisHistory = &redisHistory{servers: s, partitions: b.partitions, pageReads: newPools(partitions), topReads: newPools(partitions)}
+	b.redisPresence, b.redisRegister = &redisPresence{servers: s}, &redisRegister{s}
 	return b, nil
 }
 
@@ -90,7 +91,7 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 	redis.SetLogger(&logging.VoidLogger{})
 	b.board.receiver = r
 	b.servers.topology = newTopology(b.dial, b.servers.prefixes)
-	close(b.servers.running)
+	b.servers.running.Store(true)
 	var wait sync.WaitGroup
 	wait.Go(func() { newFollower(b.servers, b.board).run(ctx) })
 	wait.Go(func() { _ = b.servers.wall(func() error { b.servers.checkRights(ctx); return nil }) })
@@ -98,6 +99,7 @@ func (b *Redis) Run(ctx context.Context, r Receiver) error {
 		wait.Go(func() { e.run(ctx) })
 	}
 	<-ctx.Done()
+	b.servers.running.Store(false)
 	close(b.servers.ended)
 	for _, l := range slices.Concat(b.lanes, b.sure) {
 		l.end()

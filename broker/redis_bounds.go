@@ -129,20 +129,15 @@ func (a *answerBounds) passLine(line []byte) error {
 	case text[0] == '$' && n <= mostBulk:
 		a.body = n + len("\r\n")
 		return nil
+	case text[0] == '*' && n == 0:
+		a.endElement()
+		return nil
 	case text[0] == '*' && n <= mostElements-a.elements && len(a.open) < mostNested:
-		a.beginArray(n)
+		a.elements += n
+		a.open = append(a.open, n)
 		return nil
 	}
 	return fmt.Errorf("%w, or is beyond its bounds: %.40q", errBrokenProtocol, line)
-}
-
-func (a *answerBounds) beginArray(n int) {
-	if n == 0 {
-		a.endElement()
-		return
-	}
-	a.elements += n
-	a.open = append(a.open, n)
 }
 
 // endElement counts one element as complete, and with it all arrays whose last element it

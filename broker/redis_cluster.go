@@ -45,7 +45,9 @@ func (c *cluster) look(ctx context.Context) {
 	defer c.looked.over()
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	asked := c.known()
+	c.mu.Lock()
+	asked := c.used()
+	c.mu.Unlock()
 	views := make([]view, len(asked))
 	var wait sync.WaitGroup
 	for i, address := range asked {
@@ -53,12 +55,6 @@ func (c *cluster) look(ctx context.Context) {
 	}
 	wait.Wait()
 	c.believe(views)
-}
-
-func (c *cluster) known() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.used()
 }
 
 // used returns the addresses of the masters and the seed nodes. The caller must hold mu.

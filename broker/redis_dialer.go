@@ -42,12 +42,6 @@ func (d redisDialer) options(address string) *redis.Options {
 	}
 }
 
-// again closes client and returns a new one for the same address.
-func (d redisDialer) again(client *redis.Client) *redis.Client {
-	client.Close()
-	return redis.NewClient(d.options(client.Options().Addr))
-}
-
 func (d redisDialer) plain(address string) dialer {
 	if d.other != nil {
 		return d.other

@@ -247,7 +247,7 @@ func (e *exchange) complete(s *share, now time.Time) {
 			if arguments[0] == nil {
 				arguments = s.vouched.arguments()
 			}
-			copy(p.command.Args()[p.vouchedAt():], arguments[:])
+			copy(p.command.Args()[p.vouched:], arguments[:])
 		case p.envelope != nil:
 			setMark(p.envelope, e.held.mark)
 		}

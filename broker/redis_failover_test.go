@@ -395,7 +395,7 @@ func TestRedis_SentinelsAreAway(t *testing.T) {
 	})
 	mustDeliver(t, b, told, []string{"a"})
 
-	sentinel.Pause()
+	sentinel.Sentinel.Pause()
 	for start := time.Now(); time.Since(start) < 4*time.Second; {
 		if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{}); err != nil {
 			t.Fatalf("with a master that has all its replicas: %v", err)
@@ -410,7 +410,7 @@ func TestRedis_SentinelsAreAway(t *testing.T) {
 			t.Errorf("published at a master that may be none: %v", err)
 		}
 	}
-	sentinel.Resume()
+	sentinel.Sentinel.Resume()
 	told.WaitUp()
 	mustDeliver(t, b, told, []string{"a"})
 }

@@ -42,7 +42,10 @@ func (c *cluster) gave(ctx context.Context, key string, former mastership, to *p
 	defer cancel()
 	switch {
 	case to.before == "" && to.received == "0":
-		return c.formerOf(key) == former.address && c.gaveSlot(ctx, former, to)
+		c.mu.Lock()
+		last := c.former[c.slots[key]]
+		c.mu.Unlock()
+		return last == former.address && c.gaveSlot(ctx, former, to)
 	case to.before == former.id:
 		return c.yielded(ctx, former, to)
 	}
@@ -90,10 +93,4 @@ func (c *cluster) askAgain(ctx context.Context, former mastership) *process {
 		return nil
 	}
 	return giver
-}
-
-func (c *cluster) formerOf(key string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.former[c.slots[key]]
 }

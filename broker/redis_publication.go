@@ -18,6 +18,7 @@ type publication struct {
 	channel  string
 	command  *redis.Cmd
 	script   bool   // whether command runs the append script
+	vouched  int    // where the arguments of the script are that depend on the connection
 	envelope []byte // the envelope that command publishes without a script; setMark completes it
 	replicas int    // how many must confirm
 	deadline time.Time
@@ -84,19 +85,12 @@ func (p *publication) sayAppend(s *servers, name []byte, m *Message, o PublishOp
 		p.argument(p.add(strconv.AppendInt(p.text, int64(o.HistorySize), 10))),
 		p.argument(p.add(strconv.AppendInt(p.text, o.HistoryTTL.Milliseconds(), 10))),
 		p.argument(header), s.publishCommand())
+	p.vouched = len(list)
 	list = list[:len(list)+vouched]
 	if o.Replicas > 0 {
 		list = append(list, "replicated")
 	}
 	p.run(list)
-}
-
-// vouchedAt returns the index of the arguments of a script's command that depend on the
-// connection: see sayAppend.
-func (p *publication) vouchedAt() int {
-	const keysAt, others = 3, 5
-	keys, _ := p.command.Args()[keysAt-1].(int)
-	return keysAt + keys + others
 }
 
 // add takes p.text with something appended, and returns what was appended.

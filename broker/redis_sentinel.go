@@ -52,7 +52,10 @@ func (s *sentinel) look(ctx context.Context) {
 		s.doubt(ctx, err)
 		return
 	}
-	s.believe(master.address)
+	s.mu.Lock()
+	s.err, s.master = nil, master.address
+	s.closeOthers(master.address)
+	s.mu.Unlock()
 	s.epoch = master.epoch
 	s.answered, s.replicas, s.vouched = time.Now(), s.countReplicas(ctx), time.Now()
 }
@@ -112,13 +115,6 @@ func (s *sentinel) askOne(ctx context.Context, client *redis.SentinelClient) (n 
 	return n
 }
 
-func (s *sentinel) believe(master string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.err, s.master = nil, master
-	s.closeOthers(master)
-}
-
 const (
 	sentinelPatience = 2 * time.Second // without an answer from half of the Sentinels
 	masterPatience   = 4 * time.Second // without an answer from the master either
@@ -151,9 +147,7 @@ func (s *sentinel) doubt(ctx context.Context, err error) {
 func (s *sentinel) countReplicas(ctx context.Context) int {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	s.mu.Lock()
-	master := s.master
-	s.mu.Unlock()
+	master, _ := s.address("")
 	if master == "" {
 		return unknownReplicas
 	}

@@ -23,12 +23,12 @@ type servers struct {
 	observe  RedisObserver
 	refusals *refusals
 	target   redisTarget
-	running  chan struct{} // closed when Run begins
 	ended    chan struct{} // closed shortly before Run returns
 	others   pools         // limits presence and rare operations
 	changed  wake          // the masters may have changed
 
 	losses   atomic.Int64   // number of lost links so far
+	running  atomic.Bool    // between the beginning of Run and its end
 	topology topology       // set by Run
 	masters  []atomic.Int32 // see masterOf
 
@@ -46,7 +46,6 @@ func newServers(c RedisConfig, names redisNames, target redisTarget) *servers {
 		observe:    c.Observe,
 		refusals:   newRefusals(c.Log, c.Observe.Refused),
 		target:     target,
-		running:    make(chan struct{}),
 		ended:      make(chan struct{}),
 		others:     newPools(len(names.prefixes)),
 		changed:    newWake(),
@@ -59,17 +58,10 @@ func newServers(c RedisConfig, names redisNames, target redisTarget) *servers {
 func (s *servers) masterOf(partition int) int { return int(s.masters[partition].Load()) }
 
 func (s *servers) usable() error {
-	select {
-	case <-s.ended:
-		return errNotRunning
-	default:
-	}
-	select {
-	case <-s.running:
+	if s.running.Load() {
 		return nil
-	default:
-		return errNotRunning
 	}
+	return errNotRunning
 }
 
 // ask is askIn with the pools for operations that do not use history.

@@ -97,7 +97,8 @@ func (c *clients) renew(wrong *redis.Client) {
 	defer c.mu.Unlock()
 	for address, client := range c.open {
 		if client == wrong {
-			c.open[address] = c.again(wrong)
+			wrong.Close()
+			c.open[address] = redis.NewClient(c.options(address))
 		}
 	}
 }

@@ -105,19 +105,14 @@ func (t *trust) learn(v voucher, era string, now time.Time) {
 	switch {
 	case era == "" || era == t.era:
 	case !slices.Contains(t.ended, era):
-		t.begin(strings.Clone(era), now)
+		if t.era != "" {
+			t.ended = append(t.ended, t.era)
+			t.ended = t.ended[max(0, len(t.ended)-endedMost):]
+		}
+		t.era, t.began = strings.Clone(era), now
 	case v.at.After(t.began): // the answer is not late: old data is back (SWAPDB, RESTORE)
 		t.doubted = now
 	}
-}
-
-// begin records a new era. The caller must hold mu.
-func (t *trust) begin(era string, now time.Time) {
-	if t.era != "" {
-		t.ended = append(t.ended, t.era)
-		t.ended = t.ended[max(0, len(t.ended)-endedMost):]
-	}
-	t.era, t.began = era, now
 }
 
 const endedMost = 16 // earlier eras that a node remembers

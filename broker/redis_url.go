@@ -43,8 +43,7 @@ func parseRedisURL(text string) (redisTarget, error) {
 	}
 	t := redisTarget{user: u.User.Username()}
 	t.password, _ = u.User.Password()
-	scheme, ok := t.readScheme(u.Scheme)
-	if !ok {
+	if !t.readScheme(u.Scheme) {
 		return redisTarget{}, fmt.Errorf("redis URL scheme %q: want redis, redis+sentinel or redis+cluster, or rediss in place of redis for TLS", u.Scheme)
 	}
 	err = t.readAddresses(hosts)
@@ -55,7 +54,7 @@ func parseRedisURL(text string) (redisTarget, error) {
 		err = t.readQuery(u)
 	}
 	if err != nil {
-		return redisTarget{}, fmt.Errorf("%s URL: %w", scheme, err)
+		return redisTarget{}, fmt.Errorf("%s URL: %w", u.Scheme, err)
 	}
 	return t, nil
 }
@@ -90,7 +89,7 @@ func cutHosts(text string) (rest, hosts string) {
 	return scheme + "://" + after[:start] + "hosts" + after[end:], after[start:end]
 }
 
-func (t *redisTarget) readScheme(scheme string) (string, bool) {
+func (t *redisTarget) readScheme(scheme string) bool {
 	base, kind, _ := strings.Cut(scheme, "+")
 	t.tls = base == "rediss"
 	switch kind {
@@ -100,7 +99,7 @@ func (t *redisTarget) readScheme(scheme string) (string, bool) {
 		t.mode = redisCluster
 	}
 	known := kind != "" || scheme == base
-	return scheme, known && (base == "redis" || t.tls) && (kind == "") == (t.mode == redisStandalone)
+	return known && (base == "redis" || t.tls) && (kind == "") == (t.mode == redisStandalone)
 }
 
 func (t *redisTarget) readAddresses(hosts string) error {

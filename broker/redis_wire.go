@@ -36,6 +36,7 @@ type wireReader struct {
 	fields   []string
 	kinds    []byte
 	elements int
+	nested   bool               // an array of this answer is within another
 	known    [knownNames]string // recent values of the first fields of pushes
 	awaited  string             // likely to be the next name that is not in known
 }
@@ -54,48 +55,48 @@ func newWireReader(r io.Reader) *wireReader {
 // next reads one answer.
 func (r *wireReader) next() (answer, error) {
 	clear(r.fields)
-	r.fields, r.kinds, r.elements = r.fields[:0], r.kinds[:0], 0
-	kind, deepest, err := r.element(0)
-	return answer{kind: kind, fields: r.fields, kinds: r.kinds, flat: deepest <= 1}, err
+	r.fields, r.kinds, r.elements, r.nested = r.fields[:0], r.kinds[:0], 0, false
+	kind, err := r.element(0)
+	return answer{kind: kind, fields: r.fields, kinds: r.kinds, flat: !r.nested}, err
 }
 
 // element reads one element and all within it, after the attributes that come before it.
-// depth is the number of arrays around it; deepest is the deepest level of arrays in it.
-func (r *wireReader) element(depth int) (kind byte, deepest int, err error) {
+// depth is the number of arrays around it.
+func (r *wireReader) element(depth int) (kind byte, err error) {
 	for kind = '|'; kind == '|' && err == nil; {
-		kind, deepest, err = r.part(depth)
+		kind, err = r.part(depth)
 	}
-	return kind, deepest, err
+	return kind, err
 }
 
 // part reads one element, or one attribute.
-func (r *wireReader) part(depth int) (kind byte, deepest int, err error) {
+func (r *wireReader) part(depth int) (kind byte, err error) {
 	line, err := r.line()
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	kind, text := line[0], line[1:]
 	switch kind {
 	case '+', '-', ':', ',', '(', '#':
 		r.field(kind, string(text))
-		return kind, depth, nil
+		return kind, nil
 	case '_':
 		r.field(kind, "")
-		return kind, depth, nil
+		return kind, nil
 	}
 	n, err := strconv.Atoi(unsafe.String(unsafe.SliceData(text), len(text)))
 	switch {
 	case err != nil || n < -1:
-		return kind, 0, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
+		return kind, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
 	case n == -1:
 		r.field('_', "")
-		return kind, depth, nil
+		return kind, nil
 	}
 	switch kind {
 	case '$', '=', '!':
 		text, err := r.name(n)
 		r.field(kind, text)
-		return kind, depth, err
+		return kind, err
 	case '%':
 		n = min(n, mostElements+1) * 2
 	case '|':
@@ -103,10 +104,9 @@ func (r *wireReader) part(depth int) (kind byte, deepest int, err error) {
 		n = min(n, mostElements+1) * 2
 	case '*', '~', '>':
 	default:
-		return kind, 0, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
+		return kind, fmt.Errorf("%w: %.40q", errBrokenProtocol, line)
 	}
-	deepest, err = r.array(n, depth+1)
-	return kind, deepest, err
+	return kind, r.array(n, depth+1)
 }
 
 func (r *wireReader) field(kind byte, text string) {
@@ -114,20 +114,18 @@ func (r *wireReader) field(kind byte, text string) {
 	r.kinds = append(r.kinds, kind)
 }
 
-func (r *wireReader) array(n, depth int) (deepest int, err error) {
+func (r *wireReader) array(n, depth int) error {
 	if n > mostElements-r.elements || depth > mostNested {
-		return 0, fmt.Errorf("%w: an array of %d, %d deep", errBrokenProtocol, n, depth)
+		return fmt.Errorf("%w: an array of %d, %d deep", errBrokenProtocol, n, depth)
 	}
 	r.elements += n
-	deepest = depth
+	r.nested = r.nested || depth > 1
 	for range n {
-		_, d, err := r.element(depth)
-		if err != nil {
-			return 0, err
+		if _, err := r.element(depth); err != nil {
+			return err
 		}
-		deepest = max(deepest, d)
 	}
-	return deepest, nil
+	return nil
 }
 
 // line reads a line without its end. It is valid until the next read.

@@ -23,13 +23,6 @@ type redisHistory struct {
 	pages flights[pageRequest, Page]
 }
 
-func newRedisHistory(s *servers, partitions []*partition) *redisHistory {
-	return &redisHistory{
-		servers: s, partitions: partitions,
-		pageReads: newPools(len(partitions)), topReads: newPools(len(partitions)),
-	}
-}
-
 // Since implements History.
 func (h *redisHistory) Since(ctx context.Context, channel string, after Position, most Most) (Page, error) {
 	page, err := h.readPage(ctx, pageRequest{"since", channel, after, most})

@@ -2,7 +2,6 @@ package brokertest
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,9 +32,7 @@ func StartRedisClusterOf(t testing.TB, masters int) *RedisCluster {
 	t.Helper()
 	c := &RedisCluster{t: t, moving: make(map[string]*RedisServer)}
 	for range masters {
-		_, bus, _ := net.SplitHostPort(FreeAddress(t))
-		c.Nodes = append(c.Nodes, StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus,
-			"--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"))
+		c.Nodes = append(c.Nodes, startClusterNode(t))
 	}
 	share := clusterSlots/len(c.Nodes) + 1
 	for i, node := range c.Nodes {
@@ -58,13 +55,17 @@ func StartRedisClusterOf(t testing.TB, masters int) *RedisCluster {
 	return c
 }
 
+func startClusterNode(t testing.TB) *RedisServer {
+	t.Helper()
+	return StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", port(FreeAddress(t)), "--cluster-node-timeout", "2000",
+		"--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0")
+}
+
 // AddReplica starts a replica of one of the masters and returns when it is in sync and all
 // masters know it. It is not added to c.Nodes.
 func (c *RedisCluster) AddReplica(master *RedisServer) *RedisServer {
 	c.t.Helper()
-	_, bus, _ := net.SplitHostPort(FreeAddress(c.t))
-	replica := StartRedis(c.t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000",
-		"--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0")
+	replica := startClusterNode(c.t)
 	replica.CLI("CLUSTER", "MEET", "127.0.0.1", port(master.Addr), master.busPort())
 	Eventually(c.t, "the replica to know its master", func() bool {
 		_, err := replica.do("CLUSTER", "REPLICATE", master.CLI("CLUSTER", "MYID"))

@@ -77,12 +77,6 @@ func (s *RedisSentinel) Master() *RedisServer {
 	return nil
 }
 
-// Pause suspends the Sentinel, which then does not reply.
-func (s *RedisSentinel) Pause() { s.Sentinel.Pause() }
-
-// Resume ends Pause.
-func (s *RedisSentinel) Resume() { s.Sentinel.Resume() }
-
 // Flush removes all keys from the master.
 func (s *RedisSentinel) Flush() { s.Master().Flush() }
 

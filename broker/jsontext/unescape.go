@@ -10,24 +10,16 @@ import (
 // Unquoted returns the value of a valid JSON string. It may share the memory of quoted. Like
 // encoding/json, it replaces half of a surrogate pair by U+FFFD.
 func Unquoted(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') >= 0 {
-		return unescape(quoted)
-	}
-	return quoted[1 : len(quoted)-1]
-}
-
-// unescape is like Unquoted, but always returns a copy.
-func unescape(quoted []byte) []byte {
 	rest := quoted[1 : len(quoted)-1]
-	text := make([]byte, 0, len(rest))
-	for {
-		at := bytes.IndexByte(rest, '\\')
-		if at < 0 {
-			return append(text, rest...)
-		}
-		text = append(text, rest[:at]...)
-		text, rest = appendEscaped(text, rest[at+1:])
+	at := bytes.IndexByte(rest, '\\')
+	if at < 0 {
+		return rest
 	}
+	text := make([]byte, 0, len(rest))
+	for ; at >= 0; at = bytes.IndexByte(rest, '\\') {
+		text, rest = appendEscaped(append(text, rest[:at]...), rest[at+1:])
+	}
+	return append(text, rest...)
 }
 
 // appendEscaped appends the character of an escape sequence and returns what follows the
