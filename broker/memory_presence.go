@@ -56,19 +56,17 @@ func (p *memoryPresence) Attended(ctx context.Context, by Attendant) ([]string, 
 }
 
 // Look implements Presence.
-func (p *memoryPresence) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
-	seen := make([]Occupancy, len(channels))
+func (p *memoryPresence) Look(ctx context.Context, channels []string) (map[string]Position, error) {
+	newest := make(map[string]Position, len(channels))
 	err := p.do(ctx, "look at", func() {
-		for i, name := range channels {
+		for _, name := range channels {
+			newest[name] = Position{}
 			if c := p.channels[name]; c != nil {
-				seen[i] = Occupancy{c.position, c.sessions(), len(c.members)}
+				newest[name] = c.position
 			}
 		}
 	})
-	if err != nil {
-		return slices.Repeat([]Occupancy{unknownOccupancy}, len(channels)), err
-	}
-	return seen, nil
+	return newest, err
 }
 
 // Members implements Presence.

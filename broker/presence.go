@@ -51,9 +51,10 @@ type Presence interface {
 	// perhaps with duplicates; with an error those of the parts that have answered.
 	Attended(ctx context.Context, by Attendant) ([]string, error)
 
-	// Look returns how many sessions and members are on channels, in the order of channels.
-	// With an error, Sessions is -1 for the channels of the parts that have not answered.
-	Look(ctx context.Context, channels []string) ([]Occupancy, error)
+	// Look returns the position of the newest join or leave of each channel, which is zero if
+	// nobody is there or has been lately. With an error, those channels are missing whose parts
+	// have not answered.
+	Look(ctx context.Context, channels []string) (map[string]Position, error)
 
 	// Members returns who is on a channel. Members who linger are included, with 0
 	// sessions. Callers may share the list, and must not change it.
@@ -149,17 +150,10 @@ type Standing struct {
 	Next   time.Duration // until the next linger ends; 0 if nobody lingers
 }
 
-// Occupancy says how many sessions and members are on a channel.
-type Occupancy struct {
-	Position Position // of the newest join or leave; zero if nobody is there or has been lately
-	Sessions int
-	Present  int // members, including those who linger
-}
-
 // Roster says who is on a channel.
 type Roster struct {
 	Members  []Member // sorted by user, then by session
-	Position Position // of the newest join or leave that Members includes; zero as in Occupancy
+	Position Position // of the newest join or leave that Members includes; zero as in Look
 	Sessions int      // all sessions, including anonymous ones
 }
 

@@ -85,13 +85,12 @@ local first = redis.call('ZRANGE', LINGERING, #due, #due, 'WITHSCORES')
 return {number(me.since), first[2] and number(math.max(1, first[2] - now)) or '-1', dead, due}
 `)
 
-// lookScript returns for each of the channels' hashes the cursor of its position, the
-// number of sessions and the number of members.
+// lookScript returns for each of the channels' hashes the cursor of its position, or "".
 var lookScript = redis.NewScript(`
 local reply = {}
 for i, key in ipairs(KEYS) do
-  local f = redis.call('HMGET', key, 'epoch', 'top', 'sessions', 'members')
-  reply[i] = {f[1] and f[1] .. ':' .. (f[2] or '0') or '', f[3] or '0', f[4] or '0'}
+  local f = redis.call('HMGET', key, 'epoch', 'top')
+  reply[i] = f[1] and f[1] .. ':' .. (f[2] or '0') or ''
 end
 return reply
 `)

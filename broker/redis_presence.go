@@ -169,39 +169,48 @@ func (p *redisPresence) attended(ctx context.Context, r realm, by Attendant) (ch
 }
 
 // Look implements Presence.
-func (p *redisPresence) Look(ctx context.Context, channels []string) ([]Occupancy, error) {
-	seen := slices.Repeat([]Occupancy{unknownOccupancy}, len(channels))
+func (p *redisPresence) Look(ctx context.Context, channels []string) (map[string]Position, error) {
+	var mu sync.Mutex // guards newest
+	newest := make(map[string]Position, len(channels))
 	err := p.servers.inBatches(len(channels), lookBatch, func(i int) string { return channels[i] }, func(r realm, batch []int) error {
-		return p.look(ctx, r, channels, batch, seen)
+		at, err := p.look(ctx, r, channels, batch)
+		mu.Lock()
+		defer mu.Unlock()
+		for n := range at {
+			newest[channels[batch[n]]] = at[n]
+		}
+		return err
 	})
 	if err != nil {
 		err = fmt.Errorf("look at presence: %w: %w", ErrUnavailable, err)
 	}
-	return seen, err
+	return newest, err
 }
 
-// look reads the occupancy of the channels at indexes, which are all of one realm.
-func (p *redisPresence) look(ctx context.Context, r realm, channels []string, indexes []int, seen []Occupancy) error {
+// look reads the positions of the channels at indexes, which are all of one realm.
+func (p *redisPresence) look(ctx context.Context, r realm, channels []string, indexes []int) (at []Position, err error) {
 	var keys []string
 	for _, i := range indexes {
 		keys = append(keys, r.hash(channels[i]))
 	}
-	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
-		reply, err := lookScript.Run(ctx, client, keys).Slice()
-		if err == nil && len(reply) != len(indexes) {
+	err = p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
+		cursors, err := lookScript.Run(ctx, client, keys).StringSlice()
+		if err == nil && len(cursors) != len(indexes) {
 			err = errStrangeAnswer
 		}
-		for n := 0; err == nil && n < len(reply); n++ {
-			var o Occupancy
-			if o, err = decodeOccupancy(texts(reply[n])); err == nil {
-				seen[indexes[n]] = o
+		if err != nil {
+			return err
+		}
+		at = make([]Position, len(cursors))
+		for n, cursor := range cursors {
+			if at[n], err = ParsePosition(cursor); err != nil {
+				return errStrangeAnswer
 			}
 		}
-		return err
+		return nil
 	})
+	return at, err
 }
-
-var unknownOccupancy = Occupancy{Sessions: -1}
 
 // endWhatIsOver ends lingers that have run out, and removes dead nodes.
 func (p *redisPresence) endWhatIsOver(ctx context.Context, r realm, by Attendant, k *kept) error {

@@ -17,18 +17,6 @@ func (m *Member) field() string {
 	return "+" + m.User
 }
 
-func decodeOccupancy(reply []string) (o Occupancy, err error) {
-	if len(reply) != 3 {
-		return o, errStrangeAnswer
-	}
-	if o.Position, err = ParsePosition(reply[0]); err != nil {
-		return o, err
-	}
-	o.Sessions, _ = strconv.Atoi(reply[1])
-	o.Present, _ = strconv.Atoi(reply[2])
-	return o, nil
-}
-
 // decodeRoster decodes a channel's hash, given as alternating fields and values.
 func decodeRoster(fields []string) (roster Roster, err error) {
 	roster.Members = make([]Member, 0, len(fields)/2)

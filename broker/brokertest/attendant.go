@@ -93,7 +93,7 @@ func (a *attendant) sum(one *broker.Attendance) (sessions int) {
 
 // stand is the state of a channel from a node's point of view.
 type stand struct {
-	broker.Occupancy
+	broker.Roster
 	Known bool // the broker has the node's last attendance
 }
 
@@ -102,9 +102,14 @@ func (a *attendant) keeps(channel string) (s stand) {
 	a.c.Helper()
 	standing := a.stands()
 	a.c.insist("Look", func() error {
-		seen, err := a.node.Presence.Look(a.c.Context(), []string{channel})
-		if err == nil {
-			s = stand{seen[0], standing.Since(channel) <= a.versions[channel]}
+		roster, err := a.node.Presence.Members(a.c.Context(), channel)
+		if err != nil {
+			return err
+		}
+		s = stand{roster, standing.Since(channel) <= a.versions[channel]}
+		newest, err := a.node.Presence.Look(a.c.Context(), []string{channel})
+		if err == nil && newest[channel] != s.Position {
+			err = fmt.Errorf("at %v is who is there, and at %v the newest join or leave", s.Position, newest[channel])
 		}
 		return err
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -228,15 +227,13 @@ func (a *Attendance) checkRosters(ctx context.Context) {
 	for r := range before {
 		channels = append(channels, r.channel)
 	}
-	slices.Sort(channels)
-	seen, err := a.config.Presence.Look(ctx, channels)
+	newest, err := a.config.Presence.Look(ctx, channels)
 	if err != nil {
 		a.config.Log.Debug("not all joins and leaves are checked", "error", err)
 	}
 	behind := make(map[*roster]broker.Position)
 	for r, heard := range before {
-		at, _ := slices.BinarySearch(channels, r.channel)
-		if seen[at].Sessions >= 0 && r.differs(heard, seen[at].Position) {
+		if at, known := newest[r.channel]; known && r.differs(heard, at) {
 			behind[r] = heard
 		}
 	}
