@@ -20,7 +20,7 @@
 //	redis_subscribe.go        the subscriptions of one partition
 //	redis_partition.go        one partition, and what the node knows of its master (redis_trust.go)
 //	redis_servers.go          how servers are asked; redis_topology.go: which ones
-//	redis_names.go            the names of channels in Redis
+//	redis_names.go            the names of channels in Redis, and which can share a script
 package broker
 
 import (
