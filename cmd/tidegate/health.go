@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -45,11 +43,7 @@ func healthURL(s *config.Source) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	host, port, _ := net.SplitHostPort(address)
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port) + "/healthz", nil
+	return "http://" + onThisMachine(address) + "/healthz", nil
 }
 
 func askHealth(ctx context.Context, url string) error {

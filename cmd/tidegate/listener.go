@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"syscall"
 
 	"tidegate/cmd/tidegate/internal/config"
@@ -49,9 +48,14 @@ func (l listener) url(scheme, path string) string {
 	if l.tls {
 		scheme += "s"
 	}
-	host, port, _ := net.SplitHostPort(l.Addr().String())
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	return scheme + "://" + onThisMachine(l.Addr().String()) + path
+}
+
+// onThisMachine returns the address at which this machine reaches what listens on an address.
+func onThisMachine(address string) string {
+	host, port, _ := net.SplitHostPort(address)
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return scheme + "://" + net.JoinHostPort(host, port) + "/" + strings.TrimPrefix(path, "/")
+	return net.JoinHostPort(host, port)
 }
