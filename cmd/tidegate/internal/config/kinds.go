@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -195,14 +194,7 @@ func scalars[T any](p *[]T, want string, item func(*T) kind) kind {
 			}
 			return nil
 		},
-		node: func(r *reader, path string, n *yaml.Node) {
-			*p = nil
-			for i, element := range r.elements(path, n, want) {
-				var one T
-				r.value(fmt.Sprintf("%s[%d]", path, i), item(&one), element)
-				*p = append(*p, one)
-			}
-		},
+		node: elements(p, want, func(r *reader, path string, n *yaml.Node, one *T) { r.value(path, item(one), n) }),
 	}
 }
 
@@ -236,13 +228,22 @@ func parsePrefix(text string) (netip.Prefix, error) {
 func list[T any](p *[]T, settings func(*T) []setting) kind {
 	return kind{
 		name: "list", want: "a list, in YAML or JSON",
-		node: func(r *reader, path string, n *yaml.Node) {
-			*p = nil
-			for i, item := range r.elements(path, n, "a list") {
-				var one T
-				r.mapping(fmt.Sprintf("%s[%d]", path, i), item, settings(&one))
-				*p = append(*p, one)
-			}
-		},
+		node: elements(p, "a list", func(r *reader, path string, n *yaml.Node, one *T) { r.mapping(path, n, settings(one)) }),
+	}
+}
+
+// elements returns a function that parses the elements of a YAML list with parse.
+func elements[T any](p *[]T, want string, parse func(r *reader, path string, n *yaml.Node, one *T)) func(*reader, string, *yaml.Node) {
+	return func(r *reader, path string, n *yaml.Node) {
+		*p = nil
+		if n.Kind != yaml.SequenceNode {
+			r.problem(path, n, "%s: given %s, want %s", path, describe(n, true), want)
+			return
+		}
+		for i, item := range n.Content {
+			var one T
+			parse(r, element(path, i), item, &one)
+			*p = append(*p, one)
+		}
 	}
 }

@@ -158,15 +158,6 @@ func (r *reader) value(path string, k kind, n *yaml.Node) {
 	}
 }
 
-// elements returns the elements of a list.
-func (r *reader) elements(path string, n *yaml.Node, want string) []*yaml.Node {
-	if n.Kind != yaml.SequenceNode {
-		r.problem(path, n, "%s: given %s, want %s", path, describe(n, true), want)
-		return nil
-	}
-	return n.Content
-}
-
 func (r *reader) wrongType(path string, k kind, n *yaml.Node) {
 	r.problem(path, n, "%s: given %s, want %s", path, describe(n, k.secret), k.want)
 }
