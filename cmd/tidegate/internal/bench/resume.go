@@ -34,30 +34,24 @@ func (b *backlog) publish(ctx context.Context, site *site, n int) error {
 			client.Close()
 		}
 	}()
-	for i := range min(n, connectsAtOnce) {
-		client, err := site.openFor(ctx, i)
-		if err != nil {
-			return err
+	atOnce := min(n, connectsAtOnce)
+	err := site.connectAll(ctx, atOnce, atOnce, func(ctx context.Context, i int) error {
+		client, err := site.open(ctx, i, true, site.channel(i))
+		if err == nil {
+			client.endless()
+			publishers <- client
 		}
-		publishers <- client
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	return site.connectAll(ctx, n, min(n, connectsAtOnce), func(_ context.Context, i int) (err error) {
+	return site.connectAll(ctx, n, atOnce, func(_ context.Context, i int) (err error) {
 		client := <-publishers
 		defer func() { publishers <- client }()
 		b.cursors[i], err = client.publishBehindCursor(site.channel(i), b.messages)
 		return err
 	})
-}
-
-// openFor connects a session that can publish on channel i.
-func (s *site) openFor(ctx context.Context, i int) (*Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialPatience)
-	defer cancel()
-	client, err := s.open(ctx, i, true, s.channel(i))
-	if err == nil {
-		client.endless()
-	}
-	return client, err
 }
 
 // publishBehindCursor publishes messages on a channel. It returns the cursor from before the
