@@ -21,13 +21,6 @@ func placeOf(cursor string) place {
 	return place{epoch: epoch, offset: offset}
 }
 
-func (p place) cursor() string {
-	if p.epoch == "" {
-		return ""
-	}
-	return p.epoch + ":" + strconv.FormatUint(p.offset, 10)
-}
-
 // has reports whether a client that has everything up to p has q.
 func (p place) has(q place) bool {
 	return p.epoch != "" && p.epoch == q.epoch && q.offset <= p.offset

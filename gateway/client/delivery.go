@@ -39,7 +39,7 @@ func resumeAt(cursor, asked string, confirmation *frame) string {
 	case asked == "":
 		return confirmation.Cursor
 	case !confirmation.recovered() && from.epoch == top.epoch && from.offset > top.offset:
-		return place{epoch: top.epoch}.cursor() // everything in the history is new
+		return top.epoch + ":0" // everything in the history is new
 	}
 	return cursor
 }

@@ -45,27 +45,24 @@ type Subscription struct {
 // all events have been received, it returns an *Error, ErrEnded or ErrClosed. If ctx ends,
 // it returns the cause.
 func (s *Subscription) Receive(ctx context.Context) (Event, error) {
-	select {
-	case event := <-s.events:
-		return event, nil
-	default:
-	}
-	select {
-	case event := <-s.events:
-		return event, nil
-	case <-s.done:
-		return s.lastEvent()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-func (s *Subscription) lastEvent() (Event, error) {
-	select {
-	case event := <-s.events:
-		return event, nil
-	default:
-		return nil, s.err
+	var over error
+	for {
+		select {
+		case event := <-s.events:
+			return event, nil
+		default:
+		}
+		if over != nil { // and there was no other event
+			return nil, over
+		}
+		select {
+		case event := <-s.events:
+			return event, nil
+		case <-s.done:
+			over = s.err
+		case <-ctx.Done():
+			over = context.Cause(ctx)
+		}
 	}
 }
 
