@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// answer is the answer to a request.
+// answer is the answer to a request. It is an error where another one was expected.
 type answer struct {
 	status int
 	body   []byte
 }
 
-// String returns the status and the message of a gateway, if any.
-func (a *answer) String() string {
+// Error returns the status and the message of a gateway, if any.
+func (a *answer) Error() string {
 	var said struct {
 		Error struct{ Code, Message string }
 	}
@@ -38,7 +38,7 @@ func whyNot(a *answer, err error) string {
 	if err != nil {
 		return err.Error()
 	}
-	return a.String()
+	return a.Error()
 }
 
 // refuses reports whether the gateway refused the credential.

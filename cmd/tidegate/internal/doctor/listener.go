@@ -74,11 +74,6 @@ func (l *listener) await(ctx context.Context, wanted func(string) bool) error {
 	}
 }
 
-// refused is an error for a connection that was answered with an HTTP error.
-type refused struct{ *answer }
-
-func (r refused) Error() string { return r.String() }
-
 // openStream opens a stream of Server-Sent Events. It returns once the stream has sent
 // something, or errUnanswered if it does not in time.
 func (e *examination) openStream(ctx context.Context) (*listener, error) {
@@ -94,7 +89,7 @@ func (e *examination) openStream(ctx context.Context) (*listener, error) {
 		defer stop(nil)
 		defer response.Body.Close()
 		said, _ := io.ReadAll(io.LimitReader(response.Body, mostRead)) // as much as could be read
-		return nil, refused{&answer{response.StatusCode, said}}
+		return nil, &answer{response.StatusCode, said}
 	}
 	lines := bufio.NewReader(response.Body)
 	if _, err := lines.ReadString('\n'); err != nil {
@@ -129,7 +124,7 @@ func (e *examination) openSocket(ctx context.Context) (*listener, error) {
 	switch {
 	case err != nil && response != nil && response.StatusCode != http.StatusSwitchingProtocols:
 		said, _ := io.ReadAll(response.Body) // coder/websocket keeps the beginning of the body
-		return nil, refused{&answer{response.StatusCode, said}}
+		return nil, &answer{response.StatusCode, said}
 	case err != nil:
 		return nil, causeOr(opening, err)
 	}

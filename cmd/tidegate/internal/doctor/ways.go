@@ -38,7 +38,7 @@ func (e *examination) lookAtWays(ctx context.Context) {
 // lookAtSocket returns a WebSocket, or nil if none could be opened.
 func (e *examination) lookAtSocket(ctx context.Context) *listener {
 	socket, err := e.openSocket(ctx)
-	no := refused{}
+	var no *answer
 	switch {
 	case err == nil:
 		return socket
@@ -63,7 +63,7 @@ func (e *examination) lookAtStream(ctx context.Context) *listener {
 			stream.close()
 		}
 	}
-	no := refused{}
+	var no *answer
 	switch {
 	case err == nil:
 		return stream
