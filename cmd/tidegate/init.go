@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -18,12 +20,8 @@ import (
 //go:embed init.tmpl
 var initText string
 
-// places are the kinds of deployment that "tidegate init" can write a configuration for.
-var places = []struct{ name, title string }{
-	{"one-node", "one node"},
-	{"compose", "Docker Compose"},
-	{"nginx", "nodes behind nginx"},
-}
+// places are the kinds of deployment, with their titles, that "tidegate init" can write a configuration for.
+var places = map[string]string{"one-node": "one node", "compose": "Docker Compose", "nginx": "nodes behind nginx"}
 
 func newInitCommand() *cobra.Command {
 	output := "tidegate.yaml"
@@ -40,9 +38,7 @@ runs as another user, as deploy/systemd/tidegate.service does, must be allowed t
 			return initialize(cmd.OutOrStdout(), output, append(args, "one-node")[0])
 		},
 	}
-	for _, one := range places {
-		cmd.ValidArgs = append(cmd.ValidArgs, one.name)
-	}
+	cmd.ValidArgs = slices.Sorted(maps.Keys(places))
 	cmd.Flags().StringVarP(&output, "output", "o", output, "`file` to write; -: standard output")
 	return cmd
 }
@@ -73,17 +69,15 @@ func initialize(out io.Writer, path, place string) error {
 }
 
 func initialConfiguration(place string) (string, error) {
-	for _, one := range places {
-		if one.name != place {
-			continue
-		}
-		var text strings.Builder
-		err := template.Must(template.New("").Parse(initText)).Execute(&text, map[string]string{
-			"Name": one.name, "Title": one.title, "APIKey": newKey(24), "Secret": newKey(32),
-		})
-		return text.String(), err
+	title, known := places[place]
+	if !known {
+		return "", fmt.Errorf("there is no configuration for %q: want one-node, compose or nginx", place)
 	}
-	return "", fmt.Errorf("there is no configuration for %q: want one-node, compose or nginx", place)
+	var text strings.Builder
+	err := template.Must(template.New("").Parse(initText)).Execute(&text, map[string]string{
+		"Name": place, "Title": title, "APIKey": newKey(24), "Secret": newKey(32),
+	})
+	return text.String(), err
 }
 
 func newKey(bytes int) string {

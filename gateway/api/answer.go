@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strings"
 
-	"tidegate/gateway"
 	"tidegate/broker/jsontext"
+	"tidegate/gateway"
 	"tidegate/gateway/internal/rates"
 	"tidegate/gateway/transport"
 )

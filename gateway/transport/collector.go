@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"tidegate/gateway"
 	"tidegate/broker/jsontext"
+	"tidegate/gateway"
 	"tidegate/gateway/internal/rates"
 )
 

@@ -3,8 +3,8 @@ package transport
 import (
 	"net/http"
 
-	"tidegate/gateway"
 	"tidegate/broker/jsontext"
+	"tidegate/gateway"
 )
 
 // Refuse answers a request with the HTTP status for err, and with gateway.ErrorOf(err) as a
