@@ -17,6 +17,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"tidegate/gateway/transport"
 )
 
 //go:embed web tidegate/*.js
@@ -90,15 +92,10 @@ func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "the console is read with GET", http.StatusMethodNotAllowed)
-		return
-	}
-	f.serve(w, r)
+	transport.Only(f, http.MethodGet, http.MethodHead).ServeHTTP(w, r)
 }
 
-func (f file) serve(w http.ResponseWriter, r *http.Request) {
+func (f file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
 	h.Set("Content-Security-Policy", policy)
