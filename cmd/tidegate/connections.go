@@ -68,7 +68,8 @@ func (c *connections) admit(conn net.Conn, remote string) {
 	defer c.mu.Unlock()
 	from := c.networkOf(remote)
 	if limit := c.exceeded(true, from); limit != nil {
-		c.refuse(conn, limit, cmp.Or(remote, "unknown"))
+		conn.Close()
+		c.noteRefusal(limit, cmp.Or(remote, "unknown"))
 		return
 	}
 	if c.open == nil {
@@ -90,17 +91,12 @@ func (c *connections) identify(conn net.Conn) {
 	}
 	if limit := c.exceeded(false, from); limit != nil {
 		delete(c.open, conn)
-		c.refuse(conn, limit, remote)
+		conn.Close()
+		c.noteRefusal(limit, remote)
 		return
 	}
 	c.countFrom(from)
 	c.open[conn] = from
-}
-
-// refuse closes a connection. The caller must hold c.mu.
-func (c *connections) refuse(conn net.Conn, limit *connectionLimit, remote string) {
-	conn.Close()
-	c.noteRefusal(limit, remote)
 }
 
 // exceeded returns the limit that a connection would exceed, or nil. another says whether it
