@@ -95,17 +95,16 @@ func presence(r *rules.Rule) kind {
 	if r.BySession {
 		now = "session"
 	}
-	k := oneOf(&now, "true", "false", "user", "session")
-	k.name, k.want, k.tags = "string", "true, false, user or session", []string{"!!bool", "!!str"}
-	choose := k.set
-	k.set = func(text string) error {
-		err := choose(text)
-		if err == nil {
+	return kind{
+		name: "string", want: "true, false, user or session", now: now, tags: []string{"!!bool", "!!str"},
+		set: func(text string) error {
+			if !slices.Contains([]string{"true", "false", "user", "session"}, text) {
+				return errWrongType
+			}
 			r.Presence, r.BySession = text != "false", text == "session"
-		}
-		return err
+			return nil
+		},
 	}
-	return k
 }
 
 func boolean(p *bool) kind {

@@ -141,7 +141,7 @@ func (c *reading) validateListeners() {
 	if c.config.Compression.Enabled && c.config.Limits.MessageBytes <= 0 {
 		c.problem("compression.enabled", "limits.message_bytes is 0: without a limit one small frame could inflate to any size")
 	}
-	if c.config.Listen == c.config.InternalListen && !anyPort(c.config.Listen) {
+	if _, port, _ := net.SplitHostPort(c.config.Listen); c.config.Listen == c.config.InternalListen && port != "0" {
 		c.problem("internal_listen", "%s is also the address of listen: give each its own port", c.config.Listen)
 	}
 	files := c.config.TLS
@@ -156,11 +156,6 @@ func (c *reading) validateListeners() {
 			c.problem("tls.cert_file", "%v", err)
 		}
 	}
-}
-
-func anyPort(address string) bool {
-	_, port, _ := net.SplitHostPort(address)
-	return port == "0"
 }
 
 func (c *reading) validateRedis() {
