@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidegate/broker/brokertest"
 )
 
 // TestAlerts_FireAndResolve makes the trouble that each alert is about with real nodes,
@@ -88,7 +90,7 @@ func (a *alertsTrial) sees(names ...string) {
 	a.t.Helper()
 	began := time.Now()
 	for _, name := range names {
-		eventually(a.t, name+" to fire", func() bool {
+		brokertest.Eventually(a.t, name+" to fire", func() bool {
 			for firing := range a.prometheus.firing() {
 				a.seen[firing] = true
 			}
@@ -102,7 +104,7 @@ func (a *alertsTrial) sees(names ...string) {
 func (a *alertsTrial) calm() {
 	a.t.Helper()
 	began := time.Now()
-	eventually(a.t, "all alerts to resolve", func() bool { return len(a.prometheus.firing()) == 0 })
+	brokertest.Eventually(a.t, "all alerts to resolve", func() bool { return len(a.prometheus.firing()) == 0 })
 	a.t.Logf("all is quiet within %v", time.Since(began).Round(time.Second/10))
 }
 
@@ -182,9 +184,7 @@ func scaled(t *testing.T, factor int) string {
 	shorter := func(text string) string {
 		return duration.ReplaceAllStringFunc(text, func(d string) string {
 			whole, err := time.ParseDuration(d)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			return fmt.Sprintf("%dms", whole.Milliseconds()/int64(factor))
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tidegate/broker/brokertest"
 	"tidegate/gateway/client"
 )
 
@@ -40,13 +41,9 @@ func (n *gatewayNode) streams(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.public+"/events?channel=short:sse", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	stream, err := http.DefaultTransport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer stream.Body.Close()
 	lines := bufio.NewScanner(stream.Body)
 	for i := range 3 {
@@ -75,15 +72,11 @@ func (n *gatewayNode) takesABatch(t *testing.T) {
 	const items, bytes = 140, 50_000
 	item := `{"channels":["open:batch"],"text":"` + strings.Repeat("x", bytes) + `"}`
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+n.public+"/api/messages", strings.NewReader("["+item+strings.Repeat(","+item, items-1)+"]"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	request.Header.Set("Authorization", "Bearer "+theKey)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultTransport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		t.Errorf("a batch of %d bytes is answered %s", items*bytes, response.Status)
@@ -95,17 +88,13 @@ func (n *gatewayNode) takesABatch(t *testing.T) {
 func (n *gatewayNode) tellsAddresses(t *testing.T, nodes ...*gatewayNode) {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+n.public+"/api/users/nobody/sessions", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	request.Header.Set("Authorization", "Bearer "+theKey)
 	request.Header.Set("X-Forwarded-For", "203.0.113.9")
 	response, err := transport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	response.Body.Close()
-	eventually(t, "the address in a node's log", func() bool {
+	brokertest.Eventually(t, "the address in a node's log", func() bool {
 		return strings.Contains(nodes[0].said()+nodes[1].said(), "remote=127.0.0.2")
 	})
 	if strings.Contains(nodes[0].said()+nodes[1].said(), "203.0.113.9") {
@@ -124,9 +113,7 @@ func (n *gatewayNode) drains(t *testing.T, leaving, staying *gatewayNode) {
 		c := client.New(client.Config{URL: "ws://" + n.public + "/ws", RetryDelay: 10 * time.Millisecond})
 		running.Go(func() { _ = c.Run(ctx) })
 		s, err := c.Subscribe(ctx, "kept:a", client.SubscribeOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		listeners = append(listeners, s)
 	}
 	const messages = 200

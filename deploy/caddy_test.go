@@ -40,16 +40,12 @@ func TestCaddy_TellsAnEventSourceToComeBackWhenNoNodeIsLeft(t *testing.T) {
 	address := startCaddy(t, n)
 	n.kill()
 	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if got := do(t, stream); got != "retry: 5000\n\n" {
 		t.Errorf("an EventSource hears %q, want only when to come back", got)
 	}
 	response, err := http.Get("http://" + address + "/poll?channel=a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	var said struct{ Error struct{ Code string } }
 	err = json.NewDecoder(response.Body).Decode(&said)
@@ -76,6 +72,6 @@ func startCaddy[Node place](t *testing.T, nodes ...Node) (address string) {
 	cmd := exec.Command(brokertest.FindProgram(t, "caddy"), "run", "--config", file, "--adapter", "caddyfile")
 	cmd.Env = append(os.Environ(), "HOME="+dir)
 	startBalancer(t, cmd)
-	eventually(t, "Caddy", func() bool { return status(t.Context(), "http://"+address+"/healthz") == http.StatusOK })
+	brokertest.Eventually(t, "Caddy", func() bool { return status(t.Context(), "http://"+address+"/healthz") == http.StatusOK })
 	return address
 }

@@ -68,7 +68,7 @@ func (n *gatewayNode) start() {
 	if err := n.process.Start(); err != nil {
 		n.t.Fatal(err)
 	}
-	eventually(n.t, "a node to be ready", func() bool { return status(n.t.Context(), "http://"+n.internal+"/readyz") == http.StatusOK })
+	brokertest.Eventually(n.t, "a node to be ready", func() bool { return status(n.t.Context(), "http://"+n.internal+"/readyz") == http.StatusOK })
 }
 
 // kill ends the node without a word.
@@ -161,17 +161,6 @@ func repeat(t *testing.T, every time.Duration, do func(context.Context)) (stop f
 	stop = sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(stop)
 	return stop
-}
-
-func eventually(t *testing.T, what string, met func() bool) {
-	t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !met(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // status returns that of an answer; 0: there was none.

@@ -146,9 +146,7 @@ func TestDashboard_IsWhole(t *testing.T) {
 	var dashboard struct {
 		Panels []panel `json:"panels"`
 	}
-	if err := json.Unmarshal([]byte(read(t, dashboardFile)), &dashboard); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal([]byte(read(t, dashboardFile)), &dashboard))
 	source := documents(t, "grafana/provisioning/datasources/prometheus.yml")[0]["datasources"].([]any)[0].(mapping)["uid"]
 	seen := map[int]string{}
 	for _, p := range dashboard.Panels {
@@ -183,9 +181,7 @@ type panel struct {
 func kubernetes(t *testing.T) (config, pod mapping) {
 	t.Helper()
 	all := documents(t, "kubernetes/tidegate.yaml")
-	if err := yaml.Unmarshal([]byte(all[0].at("data")["tidegate.yaml"].(string)), &config); err != nil {
-		t.Fatal(err)
-	}
+	must(t, yaml.Unmarshal([]byte(all[0].at("data")["tidegate.yaml"].(string)), &config))
 	return config, all[1].at("spec", "template", "spec")
 }
 
@@ -235,22 +231,26 @@ func parse(t *testing.T, name, text string) []mapping {
 func read(t *testing.T, file string) string {
 	t.Helper()
 	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(content)
 }
 
 func write(t *testing.T, file, content string) {
 	t.Helper()
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, []byte(content), 0o600))
 }
 
 func run(t *testing.T, name string, args ...string) {
 	t.Helper()
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
+
+// must fails the test if err is not nil.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -57,18 +57,14 @@ func TestHAProxy_DrainsANode(t *testing.T) {
 	staying.draining.Store(true)
 	waitUntilDown(t, balancer.statistics, staying)
 	response, err := http.Get("http://" + address + "/poll")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	const unavailable = `{"error":{"code":"unavailable","message":"no node is ready"}}`
 	if said, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusServiceUnavailable || string(said) != unavailable {
 		t.Errorf("where no node is ready a request is answered %s %q, want 503 %s", response.Status, said, unavailable)
 	}
 	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	stream.Header.Set("Origin", "https://app.example.com")
 	if got := do(t, stream); got != "retry: 5000\n\n" {
 		t.Errorf("an EventSource hears %q where no node is ready, want only when to come back", got)
@@ -109,9 +105,7 @@ func TestHAProxy_PublishesGoPastNodesThatEnded(t *testing.T) {
 	}
 	for range 20 {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address, strings.NewReader("hi"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if got := do(t, request); got != left {
 			t.Fatalf("a publish went to %q, want %q: the others have ended", got, left)
 		}
@@ -130,14 +124,10 @@ func TestHAProxy_AsksNothingTwiceThatEndsANode(t *testing.T) {
 func expectOneEnds(t *testing.T, address string, nodes []*node) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/deadly", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	request.Close = true
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	response.Body.Close()
 	if response.StatusCode != http.StatusBadGateway {
 		t.Errorf("answered %s, want 502", response.Status)
@@ -175,9 +165,7 @@ func TestHAProxy_SaysWhereClientsAre(t *testing.T) {
 	a := newNode(t, "a")
 	address := startHAProxy(t, a).clients
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	request.Header.Set("X-Forwarded-For", "203.0.113.9")
 	do(t, request)
 	if got := a.forwarded.Load(); got != "127.0.0.1" {
@@ -288,9 +276,7 @@ func startBalancer(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
@@ -304,14 +290,10 @@ func startBalancer(t *testing.T, cmd *exec.Cmd) {
 func listen(t *testing.T) (address string, socket *os.File) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer listener.Close()
 	socket, err = listener.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { socket.Close() })
 	return listener.Addr().String(), socket
 }
@@ -349,18 +331,14 @@ func dial(t *testing.T, address string) (*websocket.Conn, string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	session, _, err := websocket.Dial(ctx, "ws://"+address+"/ws", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { session.CloseNow() })
 	return session, hear(t, session)
 }
 
 func echo(t *testing.T, session *websocket.Conn, text string) string {
 	t.Helper()
-	if err := session.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, session.Write(t.Context(), websocket.MessageText, []byte(text)))
 	return hear(t, session)
 }
 
@@ -369,18 +347,14 @@ func hear(t *testing.T, session *websocket.Conn) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, text, err := session.Read(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(text)
 }
 
 func get(t *testing.T, address string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return do(t, request)
 }
 
@@ -388,9 +362,7 @@ func do(t *testing.T, request *http.Request) string {
 	t.Helper()
 	request.Close = true
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {

@@ -123,8 +123,6 @@ func opened(t *testing.T, manifest mapping) mapping {
 func encoded(t *testing.T, node mapping) string {
 	t.Helper()
 	var text bytes.Buffer
-	if err := yaml.NewEncoder(&text).Encode(node); err != nil {
-		t.Fatal(err)
-	}
+	must(t, yaml.NewEncoder(&text).Encode(node))
 	return text.String()
 }

@@ -27,9 +27,7 @@ func TestHelm_ConformsToTheAPI(t *testing.T) {
 			t.Fatalf("%v: %s", err, made)
 		}
 		file := filepath.Join(t.TempDir(), "made.yaml")
-		if err := os.WriteFile(file, []byte(made), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(file, []byte(made), 0o600))
 		out, err := exec.CommandContext(t.Context(), "go", "run", kubeconform, "-strict", "-summary", "-skip", "PodMonitor",
 			"-schema-location", schemas+"/{{.ResourceKind}}{{.KindSuffix}}.json", file).CombinedOutput()
 		return string(out), err
@@ -57,13 +55,9 @@ func schemasOfKubernetes(t *testing.T) string {
 		t.Fatalf("%v: %s", err, out)
 	}
 	text, err := os.ReadFile(filepath.Join(module.Dir, "api/openapi-spec/swagger.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var api struct{ Definitions map[string]mapping }
-	if err := json.Unmarshal(text, &api); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(text, &api))
 	folder := t.TempDir()
 	for name, definition := range api.Definitions {
 		kinds, _ := definition["x-kubernetes-group-version-kind"].([]any)
@@ -94,7 +88,5 @@ func put(t *testing.T, file string, schema mapping) {
 	if err == nil {
 		err = os.WriteFile(file, text, 0o600)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 }

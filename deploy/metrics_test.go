@@ -93,9 +93,7 @@ func dashboardQueries(t *testing.T) []string {
 	var dashboard struct {
 		Panels []panel `json:"panels"`
 	}
-	if err := json.Unmarshal([]byte(read(t, dashboardFile)), &dashboard); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal([]byte(read(t, dashboardFile)), &dashboard))
 	var all []string
 	for _, p := range dashboard.Panels {
 		for _, target := range p.Targets {

@@ -36,9 +36,7 @@ func TestNginx_PublishesGoPastNodesThatEnded(t *testing.T) {
 	nodes[1].kill()
 	for range 20 {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address, strings.NewReader("hi"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if got := do(t, request); got != "c" {
 			t.Fatalf("a publish went to %q, want c", got)
 		}
@@ -58,18 +56,14 @@ func TestNginx_SaysWhenNoNodeIsLeft(t *testing.T) {
 		n.kill()
 	}
 	response, err := http.Get("http://" + address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	response.Body.Close()
 	http.DefaultClient.CloseIdleConnections()
 	if response.StatusCode != http.StatusBadGateway {
 		t.Errorf("answered %s, want 502", response.Status)
 	}
 	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if got := do(t, stream); got != "retry: 5000\n\n" {
 		t.Errorf("an EventSource hears %q where no node answers, want only when to come back", got)
 	}

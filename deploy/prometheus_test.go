@@ -39,7 +39,7 @@ scrape_configs:
 	p.url = "http://" + address
 	startBalancer(t, exec.Command(brokertest.FindProgram(t, "prometheus"), "--config.file", filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", address, "--log.level", "error"))
-	eventually(t, "Prometheus", func() bool { return status(t.Context(), p.url+"/-/ready") == http.StatusOK })
+	brokertest.Eventually(t, "Prometheus", func() bool { return status(t.Context(), p.url+"/-/ready") == http.StatusOK })
 	return p
 }
 
@@ -89,7 +89,7 @@ func stress(t *testing.T, redis *brokertest.RedisServer, nodes ...*gatewayNode) 
 func runOutOfMemory(t *testing.T, redis *brokertest.RedisServer, n *gatewayNode) {
 	t.Helper()
 	run(t, "redis-cli", "-u", redis.URL(), "config", "set", "maxmemory", "1")
-	eventually(t, "Redis to refuse", func() bool { return strings.Contains(get(t, n.internal+"/metrics"), `kind="OOM"`) })
+	brokertest.Eventually(t, "Redis to refuse", func() bool { return strings.Contains(get(t, n.internal+"/metrics"), `kind="OOM"`) })
 	run(t, "redis-cli", "-u", redis.URL(), "config", "set", "maxmemory", "0")
 }
 
@@ -101,7 +101,7 @@ func TestDashboard_EveryQueryFindsSomething(t *testing.T) {
 	stress(t, redis, a, b)
 	for _, query := range dashboardQueries(t) {
 		query = strings.NewReplacer("$node", ".*", "$__rate_interval", "10s").Replace(query)
-		eventually(t, "a series of "+query, func() bool { return p.query(query) > 0 })
+		brokertest.Eventually(t, "a series of "+query, func() bool { return p.query(query) > 0 })
 	}
 }
 

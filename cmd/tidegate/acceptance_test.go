@@ -42,7 +42,7 @@ func TestCluster_EveryClientOnOneChannel(t *testing.T) {
 		newBrowserTalker(t, balancer),
 		newPythonTalker(t, balancer),
 		newRawTalker(t, balancer),
-		newRedisTalker(t, redisServer.Addr),
+		newRedisTalker(t, redisServer.Addr, "chat:lobby"),
 	}
 	allHearAll(t, chat, "before")
 	for i, n := range nodes {
@@ -385,16 +385,16 @@ func (r *rawTalker) isBack() { awaitEcho(r.chatLog, r.say) }
 // redisTalker does what redis-cli does: SUBSCRIBE and PUBLISH, without a gateway.
 type redisTalker struct {
 	*chatLog
-	client *redis.Client
+	client  *redis.Client
+	channel string
 }
 
-func newRedisTalker(t *testing.T, address string) *redisTalker {
+func newRedisTalker(t *testing.T, address, channel string) *redisTalker {
 	t.Helper()
-	r := &redisTalker{chatLog: newChatLog(t, "redis"), client: redis.NewClient(&redis.Options{Addr: address})}
-	subscription := r.client.Subscribe(context.Background(), "tidegate:chat:lobby")
-	if _, err := subscription.Receive(context.Background()); err != nil {
-		t.Fatalf("SUBSCRIBE: %v", err)
-	}
+	r := &redisTalker{newChatLog(t, "redis"), redis.NewClient(&redis.Options{Addr: address}), "tidegate:" + channel}
+	subscription := r.client.Subscribe(context.Background(), r.channel)
+	_, err := subscription.Receive(context.Background())
+	must(t, err)
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
@@ -413,9 +413,7 @@ func newRedisTalker(t *testing.T, address string) *redisTalker {
 func (r *redisTalker) say(text string) {
 	r.t.Helper()
 	data, _ := json.Marshal(map[string]string{"name": "redis", "text": text})
-	if err := r.client.Publish(context.Background(), "tidegate:chat:lobby", data).Err(); err != nil {
-		r.t.Fatalf("PUBLISH: %v", err)
-	}
+	must(r.t, r.client.Publish(context.Background(), r.channel, data).Err())
 }
 
 func (r *redisTalker) isBack() {}

@@ -68,9 +68,7 @@ func TestBench_ComparesServersByAdapters(t *testing.T) {
 	t.Parallel()
 	node := startBenchNode(t, benchConfig)
 	raw := filepath.Join(t.TempDir(), "raw.yaml")
-	if err := os.WriteFile(raw, []byte("path: '/raw/{channel}'\npublish_path: '/raw/{channel}'\npublish: '{data}'\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(raw, []byte("path: '/raw/{channel}'\npublish_path: '/raw/{channel}'\npublish: '{data}'\n"), 0o600))
 	base := strings.TrimSuffix(benchURL(node), "/ws")
 	pid := strconv.Itoa(node.command.Process.Pid)
 	for _, args := range [][]string{

@@ -232,9 +232,7 @@ func awaitInFile(t *testing.T, path string, texts []string, what string) {
 func readmeBlocks(t *testing.T, section string) (blocks []string) {
 	t.Helper()
 	content, err := os.ReadFile(repository + "/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, text, _ := strings.Cut(string(content), "\n## "+section+"\n")
 	text, _, _ = strings.Cut(text, "\n## ")
 	for _, found := range regexp.MustCompile("(?s)```python\n(.*?)```").FindAllStringSubmatch(text, -1) {
@@ -290,15 +288,11 @@ func (s *readmeShell) run(t *testing.T, block string) {
 func (s *readmeShell) begin(t *testing.T, block string) string {
 	t.Helper()
 	heard, err := os.CreateTemp(s.folder, "heard")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer heard.Close()
 	command := s.command(t, block)
 	command.Stdout, command.Stderr = heard, heard
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, command.Start())
 	t.Cleanup(func() {
 		_ = command.Process.Kill() // it may have ended already
 		_ = command.Wait()
@@ -326,9 +320,7 @@ func TestReadme_FollowsALogFile(t *testing.T) {
 			_, err = fmt.Fprintf(file, "line %d\n", n)
 			err = errors.Join(err, file.Close())
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if _, body := get(t, node.public("/api/channels/logs:app/messages")); strings.Contains(body, "line ") {
 			return
 		}

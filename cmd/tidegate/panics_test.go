@@ -18,9 +18,7 @@ func TestContain_SaysWhoseRequestItWas(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(&said, nil))
 	memory := broker.NewMemory()
 	g, err := gateway.New(gateway.Config{Broker: memory, History: memory, Presence: memory, Rules: rules.Development(), Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server := httptest.NewServer((&node{gateway: g, log: log}).contain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })))
 	if answer, err := http.Get(server.URL + "/poll?access_token=secret"); err == nil {
 		t.Errorf("it was answered with %d", answer.StatusCode)

@@ -17,7 +17,6 @@ import (
 	"tidegate/broker/brokertest"
 
 	"github.com/coder/websocket"
-	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -54,7 +53,7 @@ func TestPusher_SharesAChannelWithAllOtherClients(t *testing.T) {
 		newPusherTalker(t, packages, nodes[1].host()),
 		newNativeTalker(t, nodes[1]),
 		newSSETalker(t, nodes[1]),
-		newRoomTalker(t, redisServer.Addr),
+		newRedisTalker(t, redisServer.Addr, pusherRoom),
 	}
 	for i, speaker := range chat {
 		text := fmt.Sprintf("text-%d", i)
@@ -194,41 +193,6 @@ func (s *sseTalker) say(text string) {
 }
 
 func (s *sseTalker) isBack() {}
-
-// roomTalker does what redis-cli does.
-type roomTalker struct {
-	*chatLog
-	client *redis.Client
-}
-
-func newRoomTalker(t *testing.T, address string) *roomTalker {
-	t.Helper()
-	r := &roomTalker{newChatLog(t, "redis"), redis.NewClient(&redis.Options{Addr: address})}
-	subscription := r.client.Subscribe(context.Background(), "tidegate:"+pusherRoom)
-	if _, err := subscription.Receive(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	listening := make(chan struct{})
-	go func() {
-		defer close(listening)
-		for {
-			message, err := subscription.ReceiveMessage(context.Background())
-			if err != nil {
-				return
-			}
-			r.add(message.Payload)
-		}
-	}()
-	t.Cleanup(func() { subscription.Close(); <-listening; r.client.Close() })
-	return r
-}
-
-func (r *roomTalker) say(text string) {
-	r.t.Helper()
-	must(r.t, r.client.Publish(context.Background(), "tidegate:"+pusherRoom, `{"text":"`+text+`"}`).Err())
-}
-
-func (r *roomTalker) isBack() {}
 
 // An app that is added on SIGHUP is served at once.
 func TestPusher_AnAppIsAddedByReload(t *testing.T) {

@@ -121,7 +121,5 @@ func expectClose(t *testing.T, c *websocket.Conn, why string) {
 func put(t *testing.T, file, text string) {
 	t.Helper()
 	must(t, os.WriteFile(file+".new", []byte(text), 0o600))
-	if err := os.Rename(file+".new", file); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(file+".new", file))
 }
