@@ -222,12 +222,12 @@ var unreadable = fault{name: "no history can be read", longest: 12 * time.Second
 	mend: func(w *world, _ *slot) { w.redis().RefuseReads("", 0) },
 }
 
-// obscure makes reads of a channel fail, all or most of them.
-func obscure(suffix string, least, most int) func(*world, *slot, *rand.Rand) {
+// obscure makes reads of a channel, often one of so many that have few clients, fail: all or most of them.
+func obscure(suffix string, few, least, most int) func(*world, *slot, *rand.Rand) {
 	return func(w *world, _ *slot, random *rand.Rand) {
 		s, ofHundred := w.streams[random.IntN(len(w.streams))], least+random.IntN(most-least)
 		if random.IntN(4) > 0 {
-			s = w.streams[len(w.streams)-2-random.IntN(2)] // of few clients
+			s = w.streams[len(w.streams)-2-random.IntN(few)]
 		}
 		w.note("on %s, %d of 100 reads fail", s.channel, min(100, ofHundred))
 		w.redis().RefuseReads("tidegate:"+s.channel+suffix, ofHundred)
@@ -248,8 +248,15 @@ var obscured = []struct {
 	fault fault
 }{
 	{30 * time.Second, unreadable},
-	{10 * time.Second, fault{name: "a history can hardly be read", strike: obscure("", 40, 80), mend: clear(""), longest: 12 * time.Second}},
-	{20 * time.Second, fault{name: "the members of a channel can hardly be read", strike: obscure(" presence", 60, 120), mend: clear(" presence"), longest: 12 * time.Second}},
+	{10 * time.Second, fault{name: "a history can hardly be read", strike: obscure("", 2, 40, 80), mend: clear(""), longest: 12 * time.Second}},
+	{20 * time.Second, fault{name: "the members of a channel can hardly be read", strike: obscure(" presence", 2, 60, 120), mend: clear(" presence"), longest: 12 * time.Second}},
+	{15 * time.Second, fault{name: "the members of a channel cannot be read, over a slow link", strike: func(w *world, s *slot, random *rand.Rand) {
+		s.tamper(func(way *simredis.Way) { way.Slow(between(random, 50*time.Millisecond, 400*time.Millisecond)) })
+		obscure(" presence", 5, 100, 101)(w, s, random)
+	}, mend: func(w *world, s *slot) {
+		clear(" presence")(w, s)
+		mendWay(w, s)
+	}, longest: 12 * time.Second}},
 	{30 * time.Second, fault{name: "link very slow", strike: func(_ *world, s *slot, random *rand.Rand) {
 		s.tamper(func(way *simredis.Way) { way.Slow(between(random, 600*time.Millisecond, 1300*time.Millisecond)) })
 	}, mend: mendWay, longest: 12 * time.Second}},

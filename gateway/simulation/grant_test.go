@@ -439,6 +439,13 @@ func (w *world) addFickle(random *rand.Rand) {
 		c.fickle.door = &door{world: w, random: w.random(c.name + "'s door"), until: make(map[string]time.Time)}
 		w.clients = append(w.clients, c)
 	}
+	for i := range 3 { // alone on their channels: nothing of these is on their node before they subscribe
+		s := newStream(w, fmt.Sprintf("live:lone%d", i), 2*time.Second)
+		c := newClient(w, fmt.Sprintf("lone%d", i), "steady", grantedTongue{}, s)
+		c.fickle.patron, c.fickle.kept, c.fickle.asks = true, true, make(chan time.Time, 1)
+		c.fickle.door = &door{world: w, random: w.random(c.name + "'s door"), until: make(map[string]time.Time)}
+		w.streams, w.clients = append(w.streams, s), append(w.clients, c)
+	}
 	w.streams = append(w.streams, own, lone)
 }
 
