@@ -45,7 +45,10 @@ func (n *node) publicRoutes() http.Handler {
 		mux.Handle("/dev/", n.workbench().Handler())
 	}
 	mux.Handle("/", console.Handler())
-	n.routeHealth(mux, plainReason)
+	health := http.NewServeMux()
+	n.routeHealth(health, plainReason)
+	mux.Handle("/healthz", cors.Handler(health))
+	mux.Handle("/readyz", cors.Handler(health))
 	return n.strict(trustProxies(n.config.TrustedProxies, webhook.Forward(n.config.Webhooks.Headers, origins.Name, mux)))
 }
 

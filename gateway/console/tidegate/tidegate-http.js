@@ -44,7 +44,7 @@ class HTTPLink {
     this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
     this.#credentials = options.credentials;
     this.openTimeout = /** @type {number} */ (options.openTimeout);
-    this.#alive().then(() => on.frame({ type: "welcome" }), () => this.end(1006, "the gateway cannot be reached", { unreachable: true }));
+    this.#alive().then(() => on.frame({ type: "welcome" }), () => this.end(1006, "the gateway does not answer here", { unreachable: true }));
   }
 
   /** @param {Frame} frame */
@@ -74,9 +74,9 @@ class HTTPLink {
    */
   async receive(_channels, _cursors, _signal) {}
 
-  /** Resolves if /healthz answers. Pages of other origins cannot read the answer. */
+  /** Resolves if /healthz answers, as it does to pages of allowed origins only. */
   #alive() {
-    return this.#fetch(new URL("healthz", this.#base), { mode: "no-cors", cache: "no-store", credentials: this.#credentials, signal: this.#ended.signal });
+    return this.#fetch(new URL("healthz", this.#base), { cache: "no-store", credentials: this.#credentials, signal: this.#ended.signal });
   }
 
   /** @param {Frame} frame @returns {Promise<Frame | undefined>} the answer */
