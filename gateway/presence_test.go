@@ -404,6 +404,7 @@ func (n *presenceNode) comeAtOnce(hello gateway.Hello) {
 			n.t.Error(err)
 			return
 		}
+		brokertest.Eventually(n.t, "Redis to answer", func() bool { return n.Ready() == nil })
 	}
 }
 
