@@ -92,6 +92,7 @@ func TestConnection_OfANodeThatIsBehindIsKept(t *testing.T) {
 			server.Do("PUBLISH", "tidegate:a", "x")
 		}
 		time.Sleep(messages*restTime + time.Second)
+		synctest.Wait()
 		if r.received != messages || len(r.gaps) > 0 {
 			t.Errorf("%d messages of %d arrived, and gaps were told of %q", r.received, messages, r.gaps)
 		}
