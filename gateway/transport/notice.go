@@ -166,12 +166,14 @@ func (p notices) gapBody(channel string) []byte {
 	return appendEvent(nil, gapEvent, object.Data)
 }
 
-// gapEvent is the event name that announces a gap. No message is sent under it.
+// gapEvent is the event name that announces a gap.
 const gapEvent = "gap"
 
-// nameOf returns a message's event name, or "" if that is gapEvent.
+// nameOf returns a message's event name, or "" if that would make the message look like a gap, or
+// like what EventSource tells of its connection.
 func nameOf(e gateway.Message) string {
-	if e.Event == gapEvent {
+	switch e.Event {
+	case gapEvent, "open", "error":
 		return ""
 	}
 	return e.Event

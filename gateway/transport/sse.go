@@ -16,7 +16,8 @@ import (
 // name, if any, and its payload as data: binary in base64, and all line breaks of text as
 // \n. On a stream of several channels, or with ?envelope=true, the data is the native
 // protocol's message object. An event named gap says that messages may have been missed on
-// the channel in its data. A message whose own event name is gap is sent without a name.
+// the channel in its data. A message whose own event name is gap, open or error is sent
+// without a name.
 //
 // The id of an event is a cursor over all channels of the request (see cursors). Sent in the
 // header Last-Event-ID or in ?cursor=, it continues the stream on any node. Without a

@@ -253,6 +253,17 @@ func TestSSE_NoMessagePassesForAGap(t *testing.T) {
 	}
 }
 
+// EventSource tells its page of its connection by events, too.
+func TestSSE_NoMessagePassesForAnEventOfTheConnection(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	l := n.listen("channel=news")
+	l.expectID()
+	for name, want := range map[string]string{"open": "", "error": "", "message": "message", "said": "said"} {
+		n.publishAs(gateway.Publish{Channel: "news", Kind: broker.Text, Payload: []byte(name), Event: name})
+		l.expect(sseEvent{want, name})
+	}
+}
+
 // The gateway subscribes a user's sessions to the user's personal channel. A stream must not
 // carry its messages unless the request names it.
 func TestSSE_CarriesOnlyWhatIsAskedFor(t *testing.T) {
