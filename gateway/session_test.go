@@ -230,20 +230,24 @@ func TestSession_OnADelayedChannelHasItsAnswersAtOnce(t *testing.T) {
 
 // A client is not slow because the node holds back much for it.
 func TestSession_OnADelayedChannelKeepsUpWithABurst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Delay: time.Second}}
-		n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 4096}})
-		p := n.listen("ticks")
-		for i := range 50 {
-			n.publish("ticks", "%d-%s", i, strings.Repeat("x", 500))
-			synctest.Wait()
-		}
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if got := len(p.heardOf("ticks")); got != 50 || p.isClosed() {
-			t.Errorf("heard %d messages of 50; closed: %v (%s)", got, p.isClosed(), p.reason.Label)
-		}
-	})
+	for _, conflate := range []bool{false, true} {
+		t.Run(fmt.Sprint("conflate=", conflate), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rules := rules.List{{Match: "*", Subscribe: rules.Anyone, Delay: time.Second, Conflate: conflate}}
+				n := startNode(t, gateway.Config{Rules: rules, Limits: gateway.Limits{OutboxBytes: 4096}})
+				p := n.listen("ticks")
+				for i := range 50 {
+					n.publish("ticks", "%d-%s", i, strings.Repeat("x", 500))
+					synctest.Wait()
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if got := len(p.heardOf("ticks")); got != 50 || p.isClosed() {
+					t.Errorf("heard %d messages of 50; closed: %v (%s)", got, p.isClosed(), p.reason.Label)
+				}
+			})
+		})
+	}
 }
 
 func TestSession_MalformedCommandIsToldAndTheSessionLives(t *testing.T) {

@@ -153,6 +153,10 @@ func (o *Outbox) pushLatest(channel any, frame []byte, all *Pool, receipt Receip
 	was = o.takeLatestOf(channel)
 	o.latest.frames[channel] = replaceable{frame, receipt.Became}
 	o.latest.bytes += len(frame)
+	if o.state == delayed && !o.place { // else it could be replaced while nobody writes
+		o.state = queued
+		return Wakes, was
+	}
 	return Waits, was
 }
 
