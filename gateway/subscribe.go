@@ -50,12 +50,12 @@ func (s *Session) awaitGathered() {
 func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, concluded func(Subscribe, error)) {
 	before := s.gateway.rules.Load()
 	for len(commands) > 0 {
-		if commands[0].Members {
-			s.awaitList(ctx, outbox.StallPatience) // afterwards the client counts as too slow
-		}
 		joins := s.prepareJoins(ctx, commands)
 		joins.makeLive(ctx, s.gateway.hub)
 		for i, j := range joins {
+			if j.Members && j.Err == nil {
+				s.awaitList(ctx, outbox.StallPatience) // afterwards the client counts as too slow
+			}
 			j.enter(ctx)
 			concluded(commands[i], j.Err)
 		}
@@ -66,13 +66,12 @@ func (s *Session) subscribeAll(ctx context.Context, commands []Subscribe, conclu
 	}
 }
 
-// prepareJoins begins joins for the leading commands with different channels. Only the first of them
-// may ask for a list of members.
+// prepareJoins begins joins for the leading commands with different channels.
 func (s *Session) prepareJoins(ctx context.Context, commands []Subscribe) joins {
 	joins := make(joins, 0, len(commands))
-	for i, c := range commands {
+	for _, c := range commands {
 		c.Channel = s.special.channelOf(c.Channel)
-		if joins.are(c.Channel) || i > 0 && c.Members {
+		if joins.are(c.Channel) {
 			break
 		}
 		j := newJoin(s, Subscribed{ID: c.ID, Asked: true, Channel: c.Channel}, c.Cursor)

@@ -277,3 +277,20 @@ func TestGateway_OpensWithManyChannelsByOneCall(t *testing.T) {
 		t.Errorf("opened with a channel that is not subscribed: %v", err)
 	}
 }
+
+func TestSession_SubscribesThatAskForMembersGoTogether(t *testing.T) {
+	b := newTurnstile()
+	n := startNode(t, gateway.Config{Broker: b, Rules: roomRules})
+	p := n.connect(gateway.Hello{})
+	p.send("submembers room:0")
+	eventually(t, "the first subscribe", func() bool { return len(b.made()) == 1 })
+	for i := range 5 {
+		p.send("submembers room:%d", 1+i)
+	}
+	p.send("ping") // read when all before it have been gathered
+	close(b.pass)
+	p.expect("pong")
+	if calls := b.made(); len(calls) != 2 {
+		t.Errorf("the broker was asked %d times, want once for the first and once for the others: %q", len(calls), calls)
+	}
+}

@@ -62,7 +62,7 @@ var mutants = []mutant{
 	{"other commands wait for what a client has missed", "gateway/internal/hub/resume.go", "	case c.replied && !c.later:\n", "	case false:\n"},
 	{"a subscription outlives its token", "gateway/places.go", "		sub.end, p.ends = end.UnixMilli(), true\n", ""},
 	{"a subscription that is renewed ends as it would have before", "gateway/places.go", "	p.setEnd(sub, on.Until)\n", ""},
-	{"two subscribes to a channel begin at once", "gateway/subscribe.go", "joins.are(c.Channel) || ", ""},
+	{"two subscribes to a channel begin at once", "gateway/subscribe.go", "		if joins.are(c.Channel) {\n", "		if false {\n"},
 	{"a statement of presence that failed is not repeated", "gateway/internal/attendance/state.go", "			s.refused(st, err != nil)\n			a.queue(s)\n", "			s.taken(st)\n"},
 	{"a node that Redis has where it has been stays there", "gateway/internal/attendance/run.go", "	a.leaveOthers(ctx, standing.Forgot)\n", ""},
 	{"the members are read again for who joined in an epoch that is over", "gateway/internal/attendance/follow.go", "early := r.early[r.covered:]", "early := r.early"},
