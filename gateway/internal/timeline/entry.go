@@ -55,12 +55,15 @@ func (e *Entry) keep(f encoded) {
 // was room for them.
 func (e *Entry) hold(n int) bool {
 	n += e.kept + keptOverhead
-	if n > e.Message.Size()+messageOverhead-entryBytes {
+	if n > e.room() {
 		return false
 	}
 	e.kept = n
 	return true
 }
+
+// room returns how many bytes the entry may keep besides its message: enough for a frame in Base64.
+func (e *Entry) room() int { return e.Message.Size()*4/3 + messageOverhead - entryBytes }
 
 // Encoder encodes messages for one protocol or dialect. Two Encoders that compare equal
 // (==) must produce the same frames.
@@ -155,9 +158,8 @@ func (d *Differences) In(form uint8, work func() []byte) []byte {
 	return text
 }
 
-// weight estimates the most memory that a buffered entry takes, in bytes: the message, and frames
-// of as many bytes.
-func (e *Entry) weight() int { return 2*e.Message.Size() + messageOverhead }
+// weight estimates the most memory that a buffered entry takes, in bytes.
+func (e *Entry) weight() int { return entryBytes + e.Message.Size() + e.room() }
 
 const (
 	messageOverhead = 1 << 10

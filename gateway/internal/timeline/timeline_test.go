@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"testing"
@@ -390,6 +391,30 @@ func TestEntry_IsEncodedOnceForEach(t *testing.T) {
 	}
 	if a != 1 || b != 1 || c != 1 {
 		t.Errorf("encoded %d, %d and %d times", a, b, c)
+	}
+}
+
+// inBase64 is an encoder that counts its calls.
+type inBase64 struct{ times *int }
+
+func (e inBase64) EncodeMessage(m *broker.Message) ([]byte, error) {
+	*e.times++
+	return fmt.Appendf(nil, `{"type":"message","channel":"a","binary":%q,"cursor":"e:1"}`, base64.StdEncoding.EncodeToString(m.Payload)), nil
+}
+
+// Many may resume on a channel with binary messages.
+func TestEntry_IsEncodedOnceInBase64(t *testing.T) {
+	for _, size := range []int{100, 10_000, 64 << 10} {
+		e, times := entry(at("e", 1)), 0
+		e.Message.Payload = make([]byte, size)
+		for range 3 {
+			if _, err := e.Frame(inBase64{&times}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if times != 1 {
+			t.Errorf("a message of %d bytes is encoded %d times", size, times)
+		}
 	}
 }
 
