@@ -110,6 +110,24 @@ func TestClient_DoesNotFailWithARequestThatIsCanceled(t *testing.T) {
 	}
 }
 
+// late is a transport whose requests fail because the backend cannot be reached in time.
+type late struct{ requests int }
+
+func (l *late) RoundTrip(*http.Request) (*http.Response, error) {
+	l.requests++
+	_, err := (&net.Dialer{Timeout: 1}).Dial("tcp", "127.0.0.1:1")
+	return nil, err
+}
+
+// Who asks should hear after dialTimeout, not after twice as long.
+func TestClient_DoesNotAskABackendAgainThatCannotBeReached(t *testing.T) {
+	by := &late{}
+	c := &Client{http: &http.Client{Transport: by}}
+	if _, _, err := c.Post(t.Context(), "http://backend/", http.Header{}, []byte("{}"), true); err == nil || by.requests != 1 {
+		t.Errorf("%d requests, %v, want one that fails", by.requests, err)
+	}
+}
+
 // A backend whose machine is gone leaves a connection over which nothing comes any more. As
 // all questions share it over HTTP/2, it must not be used until the kernel gives it up.
 func TestClient_LeavesADeadConnectionOfHTTP2(t *testing.T) {

@@ -101,9 +101,13 @@ func (c *Client) Post(ctx context.Context, url string, header http.Header, body 
 
 // endedAnother reports whether err, of a request with the context ctx, is the end of another
 // request's context. http.Transport may lend a connection to the next request just before the
-// caller of the one before gives up, and then closes it.
+// caller of the one before gives up, and then closes it. A connection that cannot be opened in
+// time is also a context.DeadlineExceeded, but a *net.OpError.
 func endedAnother(ctx context.Context, err error) bool {
-	return ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+	if ctx.Err() != nil || errors.As(err, new(*net.OpError)) {
+		return false
+	}
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func withoutURL(err error) error {
