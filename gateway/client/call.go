@@ -178,6 +178,7 @@ func (c *calls) sendNext(l *link) (_ time.Duration, more bool) {
 		if next := c.waiting[0]; c.list[next.id] == next {
 			c.sendOnce(l, next)
 		}
+		c.waiting[0] = nil // else its frame stays in memory as long as the list
 		c.waiting = c.waiting[1:]
 	}
 	return pause, true

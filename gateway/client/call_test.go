@@ -3,9 +3,11 @@ package client
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"golang.org/x/time/rate"
 )
@@ -75,4 +77,50 @@ func answerUpTo(t *testing.T, c *calls, l *link, limit int) {
 			}
 		}
 	}
+}
+
+// answering answers calls after a millisecond, until the link ends.
+func answering(l *link, answer func(f frame)) {
+	for {
+		select {
+		case <-l.wake:
+		case <-l.ctx.Done():
+			return
+		}
+		frames := l.takeQueue()
+		time.Sleep(time.Millisecond)
+		for _, data := range frames {
+			var f frame
+			_ = json.Unmarshal(data, &f)
+			answer(f)
+		}
+	}
+}
+
+// What was sent once takes no memory until the connection ends.
+func TestCalls_KeepNothingThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &calls{outlet: &outlet{ended: make(chan struct{})}, list: map[int64]*call{}}
+		var pending []*call
+		for range 200 {
+			pending = append(pending, c.begin(command{Type: "publish"}))
+		}
+		l := newLink(nil)
+		defer l.tasks.Wait()
+		defer l.cancel(nil)
+		c.outlet.link = l
+		c.resend(l)
+		l.tasks.Go(func() { answering(l, func(f frame) { c.answer(&frame{Type: "published", ID: f.ID}) }) })
+		for _, one := range pending {
+			<-one.result
+		}
+		first := weak.Make(pending[0])
+		pending = nil
+		time.Sleep(time.Second)
+		runtime.GC()
+		if first.Value() != nil {
+			t.Error("a publish that was confirmed is kept")
+		}
+		runtime.KeepAlive(c)
+	})
 }
