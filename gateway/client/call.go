@@ -44,6 +44,7 @@ type calls struct {
 	list    map[int64]*call // by id
 	waiting []*call         // those that feed sends, by id; some may be over
 	feeding bool            // new calls wait behind the waiting ones
+	newest  int64           // the newest id when feeding began
 	rest    time.Time       // nothing is sent before, because the gateway has refused something
 	pause   time.Duration   // between two calls; 0: none came too fast
 }
@@ -149,7 +150,7 @@ func (c *calls) resend(l *link) {
 // feed sends the waiting calls on l, in order, until there are none. It does not block. The caller
 // must hold mu, and be the link's read goroutine unless the link has not been started.
 func (c *calls) feed(l *link) {
-	c.feeding = true
+	c.feeding, c.newest = true, c.lastID
 	l.tasks.Go(func() {
 		for pause, more := time.Duration(0), true; more && sleep(l.ctx, pause) == nil; {
 			pause, more = c.sendNext(l)
@@ -157,7 +158,8 @@ func (c *calls) feed(l *link) {
 	})
 }
 
-// sendNext sends the next waiting calls on l, and returns how long to pause then.
+// sendNext sends the next waiting calls on l, and returns how long to pause then. Those that have
+// only waited for others are sent at once, since the client may send them as fast as it did before.
 func (c *calls) sendNext(l *link) (_ time.Duration, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,6 +175,8 @@ func (c *calls) sendNext(l *link) (_ time.Duration, more bool) {
 	case c.pause > time.Millisecond:
 		room, pause = 1, c.pause
 		c.pause -= time.Duration(c.pause.Seconds() / recovery.Seconds() * float64(c.pause))
+	case c.waiting[0].id > c.newest:
+		room, c.feeding, c.pause = len(c.waiting), false, 0
 	}
 	for ; room > 0 && len(c.waiting) > 0; room-- {
 		if next := c.waiting[0]; c.list[next.id] == next {
@@ -181,7 +185,7 @@ func (c *calls) sendNext(l *link) (_ time.Duration, more bool) {
 		c.waiting[0] = nil // else its frame stays in memory as long as the list
 		c.waiting = c.waiting[1:]
 	}
-	return pause, true
+	return pause, c.feeding
 }
 
 // refuse handles an error that answers a call on l. If the error is temporary, the call waits to

@@ -124,3 +124,28 @@ func TestCalls_KeepNothingThatIsOver(t *testing.T) {
 		runtime.KeepAlive(c)
 	})
 }
+
+// A backend may publish as fast as it can, also once it has had to connect again.
+func TestCalls_AreNotSlowedDownAfterAReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &calls{outlet: &outlet{ended: make(chan struct{})}, list: map[int64]*call{}}
+		var pending []*call
+		for range 200 {
+			pending = append(pending, c.begin(command{Type: "publish"}))
+		}
+		l := newLink(nil)
+		defer l.tasks.Wait()
+		defer l.cancel(nil)
+		c.outlet.link = l
+		c.resend(l)
+		l.tasks.Go(func() { answering(l, func(f frame) { c.answer(&frame{Type: "published", ID: f.ID}) }) })
+		began := time.Now()
+		for range 5000 {
+			<-pending[0].result
+			pending = append(pending[1:], c.begin(command{Type: "publish"}))
+		}
+		if took := time.Since(began); took > 200*time.Millisecond {
+			t.Errorf("5000 publishes took %v, of which 200 may be under way for a millisecond", took)
+		}
+	})
+}
