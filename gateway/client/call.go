@@ -41,12 +41,13 @@ type calls struct {
 	*outlet
 
 	// Guarded by mu.
-	list    map[int64]*call // by id
-	waiting []*call         // those that feed sends, by id; some may be over
-	feeding bool            // new calls wait behind the waiting ones
-	newest  int64           // the newest id when feeding began
-	rest    time.Time       // nothing is sent before, because the gateway has refused something
-	pause   time.Duration   // between two calls; 0: none came too fast
+	list    map[int64]*call    // by id
+	waiting []*call            // those that feed sends, by id; some may be over
+	feeding bool               // new calls wait behind the waiting ones
+	newest  int64              // the newest id when feeding began, or when calls were last put back
+	held    map[string][]*call // by channel: those to send a little later, since it is unavailable; in order
+	rest    time.Time          // nothing that waits is sent before, because something came too fast
+	pause   time.Duration      // between two calls; 0: none came too fast
 }
 
 // call is a command that waits for its answer, over as many links as necessary. Sending it
@@ -54,6 +55,7 @@ type calls struct {
 type call struct {
 	// Fixed at birth.
 	id      int64
+	channel string
 	frame   []byte
 	publish bool
 	result  chan answer // buffered, for the one answer
@@ -73,10 +75,12 @@ func (c *calls) begin(cmd command) *call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cmd.ID = c.newID()
-	call := &call{id: cmd.ID, frame: cmd.encode(), publish: cmd.Type == "publish", result: make(chan answer, 1)}
+	call := &call{id: cmd.ID, channel: cmd.Channel, frame: cmd.encode(), publish: cmd.Type == "publish", result: make(chan answer, 1)}
 	c.list[call.id] = call
 	switch l := c.open(); {
 	case l == nil: // resend sends it
+	case c.held[call.channel] != nil:
+		c.held[call.channel] = append(c.held[call.channel], call)
 	case c.feeding:
 		c.waiting = append(c.waiting, call)
 	default:
@@ -143,12 +147,12 @@ func (c *calls) complete(call *call, a answer) {
 // resend sends all unanswered calls on a new link, which has not been started, in order. The
 // caller must hold mu.
 func (c *calls) resend(l *link) {
-	c.waiting = slices.SortedFunc(maps.Values(c.list), byID)
+	c.waiting, c.held = slices.SortedFunc(maps.Values(c.list), byID), map[string][]*call{}
 	c.feed(l)
 }
 
 // feed sends the waiting calls on l, in order, until there are none. It does not block. The caller
-// must hold mu, and be the link's read goroutine unless the link has not been started.
+// must hold mu, and be a goroutine of the link unless the link has not been started.
 func (c *calls) feed(l *link) {
 	c.feeding, c.newest = true, c.lastID
 	l.tasks.Go(func() {
@@ -170,17 +174,25 @@ func (c *calls) sendNext(l *link) (_ time.Duration, more bool) {
 	case rest > 0:
 		return rest, true
 	case len(c.waiting) == 0:
-		c.feeding, c.pause = false, 0
+		if c.feeding = false; len(c.held) == 0 {
+			c.pause = 0
+		}
 		return 0, false
 	case c.pause > time.Millisecond:
 		room, pause = 1, c.pause
 		c.pause -= time.Duration(c.pause.Seconds() / recovery.Seconds() * float64(c.pause))
 	case c.waiting[0].id > c.newest:
-		room, c.feeding, c.pause = len(c.waiting), false, 0
+		room, c.feeding = len(c.waiting), false
 	}
-	for ; room > 0 && len(c.waiting) > 0; room-- {
-		if next := c.waiting[0]; c.list[next.id] == next {
+	for room > 0 && len(c.waiting) > 0 {
+		next := c.waiting[0]
+		switch held := c.held[next.channel]; {
+		case c.list[next.id] != next: // it is over
+		case held != nil:
+			c.held[next.channel] = insert(held, next)
+		default:
 			c.sendOnce(l, next)
+			room--
 		}
 		c.waiting[0] = nil // else its frame stays in memory as long as the list
 		c.waiting = c.waiting[1:]
@@ -198,26 +210,62 @@ func (c *calls) refuse(l *link, id int64, err *Error) {
 	case call == nil || call.link != l:
 	case err.temporary() && c.link != l: // it waits for the next link
 	case err.temporary():
-		c.putBack(l, call, err)
+		call.link, call.last = nil, err
+		if err.Code == "rate_limited" {
+			c.slowDown()
+			c.putBack(l, call)
+		} else {
+			c.hold(l, call)
+		}
 	default:
 		c.complete(call, answer{err: err})
 	}
 }
 
-// putBack lets a call wait that was refused. The caller must hold mu.
-func (c *calls) putBack(l *link, call *call, err *Error) {
-	call.link, call.last = nil, err
-	at, _ := slices.BinarySearchFunc(c.waiting, call, byID)
-	c.waiting = slices.Insert(c.waiting, at, call)
+// slowDown is called when a call came too fast. The caller must hold mu.
+func (c *calls) slowDown() {
 	if now := time.Now(); now.After(c.rest) { // else it was sent together with another one that was refused
 		c.rest = now.Add(spread(time.Second))
-		if err.Code == "rate_limited" {
-			c.pause = min(max(2*c.pause, firstPause), longestPause)
-		}
+		c.pause = min(max(2*c.pause, firstPause), longestPause)
 	}
+}
+
+// putBack lets calls wait that were refused. The caller must hold mu.
+func (c *calls) putBack(l *link, list ...*call) {
+	for _, call := range list {
+		c.waiting = insert(c.waiting, call)
+	}
+	c.newest = c.lastID
 	if !c.feeding {
 		c.feed(l)
 	}
+}
+
+// hold keeps a call back because its channel is unavailable, and with it all later calls of the
+// channel, so that they are not sent before it. The caller must hold mu.
+func (c *calls) hold(l *link, call *call) {
+	if c.held[call.channel] == nil {
+		l.later(spread(time.Second), func() { c.release(l, call.channel) })
+	}
+	c.held[call.channel] = insert(c.held[call.channel], call)
+}
+
+// release sends the calls that are held.
+func (c *calls) release(l *link, channel string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link != l {
+		return
+	}
+	list := c.held[channel]
+	delete(c.held, channel)
+	c.putBack(l, list...)
+}
+
+// insert inserts a call into a list that is sorted by id.
+func insert(list []*call, call *call) []*call {
+	at, _ := slices.BinarySearchFunc(list, call, byID)
+	return slices.Insert(list, at, call)
 }
 
 func byID(a, b *call) int { return cmp.Compare(a.id, b.id) }

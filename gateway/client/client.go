@@ -51,8 +51,9 @@ func (c *Client) Publish(ctx context.Context, m Message) (cursor string, err err
 
 // Begin starts a Publish and does not block. Messages are sent in the order of the calls;
 // the order may change only if the gateway temporarily refuses one, which is then sent
-// again. If they come too fast for the gateway, they wait and are sent more slowly. The caller
-// must call Wait on each Publication, and must limit how many are pending.
+// again. While a channel is unavailable, its messages wait, and those of other channels do not. If
+// they come too fast for the gateway, they wait and are sent more slowly. The caller must call Wait
+// on each Publication, and must limit how many are pending.
 func (c *Client) Begin(m Message) (*Publication, error) {
 	publish, err := publishing(m)
 	if err != nil {
