@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -231,28 +232,30 @@ func (u unread) Read([]byte) (int, error) {
 
 // A client that may send nothing cannot make the node read, either.
 func TestStream_ABodyIsNotReadForAnAddressThatMustWait(t *testing.T) {
-	memory := broker.NewMemory()
-	g, err := gateway.New(gateway.Config{
-		Broker: memory, History: memory, Rules: rules.Development(), Limits: gateway.Limits{CommandsPerSecondPerIP: 1},
-	})
-	must(t, err)
-	gatewaytest.Run(t, g, func() {})
-	for about, c := range map[string]struct {
-		handler http.Handler
-		status  int
-		says    string
-	}{
-		"emulation": {centrifuge.NewEmulation(g), http.StatusTooManyRequests, "rate_limited"},
-		"a stream":  {centrifuge.NewStream(g, centrifuge.Lines, false), http.StatusOK, `{"push":{"disconnect":{"code":`},
-	} {
-		request := httptest.NewRequest(http.MethodPost, "/", unread{t})
-		_ = g.Users.Spend(request.RemoteAddr) // all that the address may
-		w := httptest.NewRecorder()
-		c.handler.ServeHTTP(w, request)
-		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
-			t.Errorf("%s: %d %s", about, w.Code, w.Body)
+	synctest.Test(t, func(t *testing.T) {
+		memory := broker.NewMemory()
+		g, err := gateway.New(gateway.Config{
+			Broker: memory, History: memory, Rules: rules.Development(), Limits: gateway.Limits{CommandsPerSecondPerIP: 1},
+		})
+		must(t, err)
+		gatewaytest.Run(t, g, func() {})
+		for about, c := range map[string]struct {
+			handler http.Handler
+			status  int
+			says    string
+		}{
+			"emulation": {centrifuge.NewEmulation(g), http.StatusTooManyRequests, "rate_limited"},
+			"a stream":  {centrifuge.NewStream(g, centrifuge.Lines, false), http.StatusOK, `{"push":{"disconnect":{"code":`},
+		} {
+			request := httptest.NewRequest(http.MethodPost, "/", unread{t})
+			_ = g.Users.Spend(request.RemoteAddr) // all that the address may
+			w := httptest.NewRecorder()
+			c.handler.ServeHTTP(w, request)
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+				t.Errorf("%s: %d %s", about, w.Code, w.Body)
+			}
 		}
-	}
+	})
 }
 
 // Nor can one that is refused keep its connection, by a body that never comes.
