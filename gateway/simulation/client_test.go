@@ -193,7 +193,8 @@ type client struct {
 	conns    int         // number of connections so far
 	left     time.Time   // when it left for good
 	conn     *conn       // the last
-	gone     time.Time   // when the one before it ended; zero: there was none
+	on       *conn       // the last on which it was subscribed
+	gone     time.Time   // when the one ended on which it was subscribed before conn; zero: there was none
 	unborn   []time.Time // when it has resumed with a cursor from before the first message
 	fickle   fickle      // see grantedTongue
 }
@@ -302,8 +303,8 @@ func (c *client) visit(ctx context.Context, n *node) bool {
 	if !n.admit(c, conn) {
 		return false
 	}
-	if c.conn != nil {
-		c.gone = c.conn.endedAt()
+	if c.on != nil {
+		c.gone = c.on.endedAt()
 	}
 	c.conn = conn
 	c.resumes()
@@ -437,7 +438,7 @@ func (c *client) enters(cursor string, recovered bool) {
 		c.world.sees("client recovered")
 		c.world.sees("client recovered: " + c.tongue.String())
 	}
-	c.entered = true
+	c.entered, c.on = true, c.conn
 	if c.cursor == "" {
 		c.cursor = cursor
 	}
