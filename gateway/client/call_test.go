@@ -135,20 +135,25 @@ func answering(l *link, answer func(f frame)) {
 	}
 }
 
+// confirmed returns calls of which so many have waited for a link, which confirms all until end is
+// called.
+func confirmed(waiting int) (c *calls, pending []*call, end func()) {
+	c = &calls{outlet: &outlet{ended: make(chan struct{})}, list: map[int64]*call{}}
+	for range waiting {
+		pending = append(pending, c.begin(command{Type: "publish"}))
+	}
+	l := newLink(nil)
+	c.outlet.link = l
+	c.resend(l)
+	l.tasks.Go(func() { answering(l, func(f frame) { c.answer(&frame{Type: "published", ID: f.ID}) }) })
+	return c, pending, func() { l.cancel(nil); l.tasks.Wait() }
+}
+
 // What was sent once takes no memory until the connection ends.
 func TestCalls_KeepNothingThatIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &calls{outlet: &outlet{ended: make(chan struct{})}, list: map[int64]*call{}}
-		var pending []*call
-		for range 200 {
-			pending = append(pending, c.begin(command{Type: "publish"}))
-		}
-		l := newLink(nil)
-		defer l.tasks.Wait()
-		defer l.cancel(nil)
-		c.outlet.link = l
-		c.resend(l)
-		l.tasks.Go(func() { answering(l, func(f frame) { c.answer(&frame{Type: "published", ID: f.ID}) }) })
+		c, pending, end := confirmed(200)
+		defer end()
 		for _, one := range pending {
 			<-one.result
 		}
@@ -166,17 +171,8 @@ func TestCalls_KeepNothingThatIsOver(t *testing.T) {
 // A backend may publish as fast as it can, also once it has had to connect again.
 func TestCalls_AreNotSlowedDownAfterAReconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &calls{outlet: &outlet{ended: make(chan struct{})}, list: map[int64]*call{}}
-		var pending []*call
-		for range 200 {
-			pending = append(pending, c.begin(command{Type: "publish"}))
-		}
-		l := newLink(nil)
-		defer l.tasks.Wait()
-		defer l.cancel(nil)
-		c.outlet.link = l
-		c.resend(l)
-		l.tasks.Go(func() { answering(l, func(f frame) { c.answer(&frame{Type: "published", ID: f.ID}) }) })
+		c, pending, end := confirmed(200)
+		defer end()
 		began := time.Now()
 		for range 5000 {
 			<-pending[0].result
