@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"net/http"
 
 	"tidegate/broker"
 	"tidegate/cmd/tidegate/internal/config"
@@ -32,5 +33,8 @@ type node struct {
 	tracer   *tracing.Tracer  // nil if tracing is off
 
 	public, internal listener
-	webSocket        *websocket.Server // set by publicRoutes
+
+	// Set by publicRoutes.
+	routes    *http.ServeMux // of the public listener
+	webSocket *websocket.Server
 }

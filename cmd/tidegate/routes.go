@@ -28,15 +28,16 @@ func (n *node) publicRoutes() http.Handler {
 	}
 
 	mux := http.NewServeMux()
-	mux.Handle("/ws", transport.Stream(n.webSocket.Handler(greetNative, native.Subprotocol)))
-	mux.Handle("/raw/{channel}", transport.Stream(n.webSocket.Handler(greetRaw)))
+	n.routes = mux
+	mux.Handle("/ws", n.webSocket.Handler(greetNative, native.Subprotocol))
+	mux.Handle("/raw/{channel}", n.webSocket.Handler(greetRaw))
 	n.routeCentrifuge(mux, cors)
 	mux.Handle("/events", cors.Handler(transport.Stream(&transport.SSE{Gateway: n.gateway, Native: native.Protocol{}})))
 	mux.Handle("/poll", cors.Handler(transport.Stream(&transport.LongPoll{Gateway: n.gateway, Native: native.Protocol{}})))
 	mux.Handle("/api/", cors.Handler(n.api()))
 	n.routeCentrifugeAPI(mux)
 	for _, path := range pusher.Paths {
-		mux.Handle(path, transport.Stream(n.webSocket.Handler(n.apps.Greet)))
+		mux.Handle(path, n.webSocket.Handler(n.apps.Greet))
 	}
 	n.xhr.Route(mux, cors.Handler)
 	mux.Handle("/apps/", n.pusherAPI())

@@ -13,8 +13,8 @@ func (n *node) routeCentrifuge(mux *http.ServeMux, cors transport.CORS) {
 	if path == "" {
 		return
 	}
-	mux.Handle(path+"/websocket", transport.Stream(n.webSocket.Handler(centrifuge.Greet, centrifuge.SubprotocolProtobuf, centrifuge.SubprotocolJSON)))
-	mux.Handle(path+"/uni_websocket", transport.Stream(n.webSocket.Handler(centrifuge.GreetOneWay)))
+	mux.Handle(path+"/websocket", n.webSocket.Handler(centrifuge.Greet, centrifuge.SubprotocolProtobuf, centrifuge.SubprotocolJSON))
+	mux.Handle(path+"/uni_websocket", n.webSocket.Handler(centrifuge.GreetOneWay))
 	stream := func(name string, framing centrifuge.Framing, oneWay bool) {
 		mux.Handle(path+"/"+name, cors.Handler(centrifuge.NewStream(n.gateway, framing, oneWay)))
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tidegate/cmd/tidegate/internal/config"
+	"tidegate/gateway"
 )
 
 // run serves until ctx ends and then drains. It returns nil once all sessions have left, or
@@ -21,7 +22,7 @@ func (n *node) run(ctx context.Context) error {
 	defer end()
 	parts, working := errgroup.WithContext(life)
 	public, internal := n.newServer(n.publicRoutes(), n.publicConnections()), n.newServer(n.internalRoutes(), n.internalConnections())
-	parts.Go(func() error { return serveHTTP(public, n.public) })
+	parts.Go(func() error { return serveHTTP(public, n.front(public)) })
 	parts.Go(func() error { return serveHTTP(internal, n.internal) })
 	parts.Go(func() error { return n.gateway.Run(working) })
 	parts.Go(func() error { return n.auth.Run(working) })
@@ -80,6 +81,15 @@ func (n *node) newServer(h http.Handler, bounds *connections) *http.Server {
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          newServerLog(n.log),
 	}
+}
+
+// front returns the public listener, which serves handshakes by itself, unless a backend is asked
+// about each: net/http notices a client that leaves meanwhile.
+func (n *node) front(public *http.Server) net.Listener {
+	if n.config.Webhooks.Wants(gateway.OnConnect) {
+		return n.public
+	}
+	return n.webSocket.Front(n.public.Listener, public, n.routes)
 }
 
 // http2Bounds limits one HTTP/2 connection, whose data is buffered until it is read.

@@ -11,7 +11,12 @@ import (
 // BenchmarkWebSocket_Connect measures a handshake, the welcome and a subscription, on both
 // sides.
 func BenchmarkWebSocket_Connect(b *testing.B) {
-	n := startNode(b, gateway.Config{Limits: gateway.Limits{MessageBytes: 64 << 10}})
+	b.Run("net-http", func(b *testing.B) { benchmarkConnect(b, startNode) })
+	b.Run("front", func(b *testing.B) { benchmarkConnect(b, startFrontNode) })
+}
+
+func benchmarkConnect(b *testing.B, start starter) {
+	n := start(b, gateway.Config{Limits: gateway.Limits{MessageBytes: 64 << 10}})
 	b.ReportAllocs()
 	for b.Loop() {
 		r := n.dialUpgraded()

@@ -18,7 +18,7 @@ type agreement struct {
 	extension   string // the answer to the client's offer; "" if none
 }
 
-// checkUpgrade reports whether r is a WebSocket handshake. If not, it answers the request
+// checkUpgrade reports whether r, a GET, is a WebSocket handshake. If not, it answers the request
 // with what is offered here (RFC 9110, section 15.5.22; RFC 6455, section 4.4).
 func checkUpgrade(w http.ResponseWriter, r *http.Request) bool {
 	header := w.Header()
@@ -27,8 +27,7 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) bool {
 		// HTTP/2 and later forbid the headers Connection and Upgrade, which a 426 needs (RFC
 		// 9113, section 8.2.2).
 		transport.Refuse(w, badRequest("this is a WebSocket endpoint, for HTTP/1.1 only: connect with a WebSocket client"))
-	case r.Method != http.MethodGet || !r.ProtoAtLeast(1, 1) ||
-		!names(r.Header["Connection"], "upgrade") || !names(r.Header["Upgrade"], "websocket"):
+	case !r.ProtoAtLeast(1, 1) || !names(r.Header["Connection"], "upgrade") || !names(r.Header["Upgrade"], "websocket"):
 		header.Set("Connection", "Upgrade")
 		header.Set("Upgrade", "websocket")
 		transport.RefuseAs(w, http.StatusUpgradeRequired, badRequest("this is a WebSocket endpoint: connect with a WebSocket client"))

@@ -22,7 +22,7 @@ func TestHandshake_RefusesWhatIsNone(t *testing.T) {
 		status   int
 	}{
 		"HTTP/1.0":      {"HTTP/1.1", "HTTP/1.0", http.StatusUpgradeRequired},
-		"POST":          {"GET", "POST", http.StatusUpgradeRequired},
+		"POST":          {"GET", "POST", http.StatusMethodNotAllowed},
 		"no upgrade":    {"Upgrade: websocket\r\n", "", http.StatusUpgradeRequired},
 		"other upgrade": {"Upgrade: websocket", "Upgrade: h2c", http.StatusUpgradeRequired},
 		"old version":   {"Version: 13", "Version: 8", http.StatusUpgradeRequired},

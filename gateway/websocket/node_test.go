@@ -46,6 +46,16 @@ func startSecureNode(t testing.TB, c gateway.Config) *node {
 	return n
 }
 
+// startFrontNode runs a node that serves plain handshakes itself.
+func startFrontNode(t testing.TB, c gateway.Config) *node {
+	t.Helper()
+	n := newNode(t, c)
+	n.server = httptest.NewUnstartedServer(n.mux)
+	n.server.Listener = n.webSocket.Front(n.server.Listener, n.server.Config, n.mux)
+	n.server.Start()
+	return n
+}
+
 // starter starts a node, as startNode does.
 type starter func(testing.TB, gateway.Config) *node
 
@@ -60,13 +70,13 @@ func startPortableNode(t testing.TB, c gateway.Config) *node {
 
 // eachEngine runs a test with each engine.
 func eachEngine(t *testing.T, test func(t *testing.T, start starter)) {
-	each(t, map[string]starter{"epoll": startNode, "portable": startPortableNode}, test)
+	each(t, map[string]starter{"epoll": startNode, "front": startFrontNode, "portable": startPortableNode}, test)
 }
 
 // eachEngineAndTLS runs a test with each engine and with TLS. The test's clients must
 // support TLS.
 func eachEngineAndTLS(t *testing.T, test func(t *testing.T, start starter)) {
-	each(t, map[string]starter{"epoll": startNode, "portable": startPortableNode, "TLS": startSecureNode}, test)
+	each(t, map[string]starter{"epoll": startNode, "front": startFrontNode, "portable": startPortableNode, "TLS": startSecureNode}, test)
 }
 
 func each(t *testing.T, starters map[string]starter, test func(t *testing.T, start starter)) {

@@ -22,6 +22,7 @@ type Server struct {
 
 	starting sync.Once
 	shared   *shared
+	fronts   []*front
 	epoll    engine // nil if there is none
 	portable engine
 }
@@ -46,6 +47,18 @@ const (
 // handler returns as soon as the session has begun, so that net/http frees the memory of the
 // request. The session goes on until it ends; see Wait.
 func (s *Server) Handler(greet Greet, subprotocols ...string) http.Handler {
+	return endpoint{transport.Stream(s.handler(greet, subprotocols))}
+}
+
+// endpoint is a handler of WebSockets.
+type endpoint struct{ http.Handler }
+
+func isEndpoint(h http.Handler) bool {
+	_, is := h.(endpoint)
+	return is
+}
+
+func (s *Server) handler(greet Greet, subprotocols []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.starting.Do(s.start)
 		if !checkUpgrade(w, r) {
@@ -69,11 +82,14 @@ func (s *Server) Handler(greet Greet, subprotocols ...string) http.Handler {
 const lastPatience = 300 * time.Millisecond
 
 // Wait returns once every connection has been closed: by the closing handshake or, after
-// lastPatience, without it. Call it when the gateway has ended all sessions and no handler
-// runs any more.
+// lastPatience, without it. Call it when the gateway has ended all sessions, and no handler
+// runs any more. It closes what Front has returned.
 func (s *Server) Wait() {
 	s.starting.Do(s.start)
 	s.shared.end() // nobody waits for the results of commands any more
+	for _, f := range s.fronts {
+		f.stop()
+	}
 	closed := make(chan struct{})
 	go func() {
 		s.shared.serving.Wait()

@@ -126,7 +126,8 @@ type Webhooks struct {
 	Headers    []string
 }
 
-func (w *Webhooks) wants(event gateway.HookEvent) bool {
+// Wants reports whether the backend is asked or told about an event.
+func (w *Webhooks) Wants(event gateway.HookEvent) bool {
 	return w.URL != "" && slices.Contains(w.Events, event)
 }
 

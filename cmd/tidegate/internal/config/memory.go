@@ -128,7 +128,7 @@ func (c *Config) webhooksPerMessage() int {
 			most = max(most, n)
 		}
 	}
-	if c.Webhooks.wants(gateway.OnPublished) {
+	if c.Webhooks.Wants(gateway.OnPublished) {
 		most++
 	}
 	return most + byPrefix[""]

@@ -52,7 +52,7 @@ func (c *reading) warnOfMissingTokens(path string, rule rules.Rule) {
 		who  rules.Who
 	}{{"subscribe", rule.Subscribe}, {"publish", rule.Publish}} {
 		switch {
-		case c.config.Auth.JWT.Given() || one.who == rules.Authenticated && c.config.Webhooks.wants(gateway.OnConnect):
+		case c.config.Auth.JWT.Given() || one.who == rules.Authenticated && c.config.Webhooks.Wants(gateway.OnConnect):
 		case one.who == rules.Authenticated || one.who == rules.Token:
 			c.warn(path, "%s: %s requires a token, and there is no key to verify one, so only backends can: set auth.jwt.secret_file, public_key_file or jwks_url",
 				one.name, one.who)
