@@ -163,7 +163,7 @@ type Teller struct {
 	Node      string
 	Lease     time.Duration // for this long no other node delivers; 0 gives the line up
 	Delivered []string      // IDs of the delivered notices: all that the last Take returned
-	Most      int           // most notices to return
+	Most      int           // most notices to return; a Cluster may return one for each partition
 }
 
 // Line is the beginning of a line of notices.

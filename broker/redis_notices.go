@@ -53,14 +53,24 @@ func (r realm) lineKey(key, line string) string {
 	return r.prefix + key + " " + line
 }
 
-// Take implements Notices.
-func (p *redisPresence) Take(ctx context.Context, t Teller) (Line, error) {
+// Take implements Notices. In a Cluster, each partition may give an equal share of what is asked
+// for. Then those that have more share what the others have left.
+func (p *redisPresence) Take(ctx context.Context, t Teller) (line Line, err error) {
 	lines := make([]Line, len(p.servers.realms))
-	err := eachRealm(p.servers.realms, func(r realm) (err error) {
-		lines[r.number], err = p.takeLine(ctx, r, t)
-		return err
-	})
-	var line Line
+	take := func(realms []realm, most int) error {
+		return eachRealm(realms, func(r realm) error { return p.takeLine(ctx, r, t, most, &lines[r.number]) })
+	}
+	share := max(t.Most/len(lines), 1)
+	err = take(p.servers.realms, share)
+	left, more := t.Most, []realm(nil)
+	for i, l := range lines {
+		if left -= len(l.Notices); len(l.Notices) == share {
+			more = append(more, p.servers.realms[i])
+		}
+	}
+	if len(more) > 0 && left >= len(more) {
+		_ = take(more, share+left/len(more)) // after an error they give their share
+	}
 	for _, l := range lines {
 		line.Notices, line.Dropped = append(line.Notices, l.Notices...), line.Dropped+l.Dropped
 		if l.Holder != "" {
@@ -76,10 +86,11 @@ func (p *redisPresence) Take(ctx context.Context, t Teller) (Line, error) {
 	return line, nil
 }
 
-func (p *redisPresence) takeLine(ctx context.Context, r realm, t Teller) (line Line, err error) {
+// takeLine takes notices from one realm. It replaces those of line unless it fails.
+func (p *redisPresence) takeLine(ctx context.Context, r realm, t Teller, most int, line *Line) error {
 	keys := []string{r.lineKey(tellerKey, t.Line), r.lineKey(noticesKey, t.Line), r.lineKey(droppedKey, t.Line)}
-	args := []any{t.Node, t.Lease.Milliseconds(), max(t.Most, 1), r.keepFrom(t.Delivered)}
-	err = p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
+	args := []any{t.Node, t.Lease.Milliseconds(), most, r.keepFrom(t.Delivered)}
+	return p.servers.ask(ctx, r.number, func(ctx context.Context, client *redis.Client) error {
 		reply, err := takeScript.Run(ctx, client, keys, args...).Slice()
 		if err != nil {
 			return err
@@ -88,18 +99,17 @@ func (p *redisPresence) takeLine(ctx context.Context, r realm, t Teller) (line L
 			return errStrangeAnswer
 		}
 		line.Holder, _ = reply[0].(string)
-		line.Dropped = int(number(reply[1]))
+		line.Dropped += int(number(reply[1]))
 		entries, _ := reply[2].([]any)
-		for _, entry := range entries {
-			n, err := r.decodeNotice(entry)
-			if err != nil {
+		notices := make([]Notice, len(entries))
+		for i, entry := range entries {
+			if notices[i], err = r.decodeNotice(entry); err != nil {
 				return err
 			}
-			line.Notices = append(line.Notices, n)
 		}
+		line.Notices = notices
 		return nil
 	})
-	return line, err
 }
 
 // keepFrom returns the first stream id to keep after notices have been delivered, or "" if

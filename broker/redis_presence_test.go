@@ -33,6 +33,42 @@ func TestRedis_PutSaysWhatIsInLine(t *testing.T) {
 	}
 }
 
+// A teller is given no more notices than it asks for, and as many if they are there, whether they
+// wait in all partitions of a Cluster or in one.
+func TestRedis_TellerIsGivenWhatItAsksFor(t *testing.T) {
+	cluster := brokertest.StartRedisClusterOf(t, 1)
+	b, told := startNode(t, broker.RedisConfig{URL: cluster.URL()})
+	told.WaitUp()
+	for name, channels := range map[string][]string{"all": channelNames(2000), "one": {"a"}, "two": {"a", "b"}} {
+		t.Run(name, func(t *testing.T) {
+			const all, most = 2000, 300
+			by := broker.Attendant{Node: "n", Lease: time.Minute}
+			var list []broker.Notice
+			for i := range all {
+				list = append(list, broker.Notice{Line: name, Event: "published", Channel: channels[i%len(channels)]})
+			}
+			_, err := b.Put(t.Context(), by, list)
+			must(t, err)
+			teller := broker.Teller{Line: name, Node: "n", Lease: time.Minute, Most: most}
+			for left := all; left > 0; {
+				line, err := b.Take(t.Context(), teller)
+				must(t, err)
+				if n := len(line.Notices); n > most || n < min(most, left)*8/10 {
+					t.Fatalf("given %d of %d, want %d", n, left, most)
+				}
+				teller.Delivered = nil
+				for _, n := range line.Notices {
+					teller.Delivered = append(teller.Delivered, n.ID)
+				}
+				left -= len(line.Notices)
+			}
+			if line, err := b.Take(t.Context(), teller); err != nil || len(line.Notices) > 0 {
+				t.Errorf("in the end %d are left, %v", len(line.Notices), err)
+			}
+		})
+	}
+}
+
 // However many ask at the same time who is on a channel, Redis is asked a few times.
 func TestRedis_ManyWhoAskForMembersShareReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
