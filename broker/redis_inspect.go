@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -74,36 +74,27 @@ func (f *firstLink) Link(err error) {
 	}
 }
 
-func (b *Redis) inspect(ctx context.Context) ([]Inspection, error) {
-	byAddress := make(map[string]Inspection)
-	for _, p := range b.partitions {
-		err := b.servers.ask(ctx, p.index, func(ctx context.Context, client *redis.Client) error {
-			address := client.Options().Addr
-			if _, known := byAddress[address]; known {
-				return nil
-			}
-			settings, err := settingsOf(ctx, client)
-			byAddress[address] = Inspection{Address: address, Settings: settings}
+func (b *Redis) inspect(ctx context.Context) (found []Inspection, err error) {
+	err = b.servers.eachMaster(ctx, make(map[string]bool), func(ctx context.Context, client *redis.Client, partition int) (err error) {
+		i := Inspection{Address: client.Options().Addr}
+		if i.Settings, err = settingsOf(ctx, client); err != nil {
 			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("ask redis about itself: %w", err)
 		}
-	}
-	denied, err := b.servers.denied(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ask redis for the rights: %w", err)
-	}
-	_, refused := Publish(ctx, b, Message{Channel: probeChannel}, PublishOptions{HistorySize: 1, HistoryTTL: time.Second})
-	if refused != nil && refusalKind(refused) == "" {
-		return nil, refused
-	}
-	found := make([]Inspection, 0, len(byAddress))
-	for _, address := range slices.Sorted(maps.Keys(byAddress)) {
-		i := byAddress[address]
-		i.Denied, i.Refused = denied, refused
+		if i.Denied, err = b.servers.denied(ctx, client, partition); err != nil {
+			return err
+		}
+		published := make(chan error, 1)
+		b.lanes[partition].try(func(err error) { published <- err })
+		if i.Refused = <-published; i.Refused != nil && refusalKind(i.Refused) == "" {
+			return i.Refused
+		}
 		found = append(found, i)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ask redis about itself: %w", err)
 	}
+	slices.SortFunc(found, func(a, b Inspection) int { return strings.Compare(a.Address, b.Address) })
 	return found, nil
 }
 

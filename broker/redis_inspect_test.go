@@ -53,10 +53,26 @@ func TestInspectRedis_AsAUserOfGateways(t *testing.T) {
 	}
 }
 
+// Each master of a Cluster has its own ACL, and memory of its own.
 func TestInspectRedis_EachMasterOfACluster(t *testing.T) {
 	cluster := brokertest.StartRedisCluster(t)
-	if found := inspect(t, cluster.URL()); len(found) != 3 {
-		t.Errorf("found %d masters, want 3", len(found))
+	for _, node := range cluster.Nodes {
+		node.CLI(append(aclLine(t), "+config|get")...)
+	}
+	full, strict := cluster.Nodes[1].Addr, cluster.Nodes[2].Addr
+	cluster.Nodes[1].CLI("CONFIG", "SET", "maxmemory", "1")
+	cluster.Nodes[2].CLI("ACL", "SETUSER", "tidegate", "-wait")
+	found := inspect(t, strings.Replace(cluster.URL(), "://", "://tidegate:PASSWORD@", 1))
+	if len(found) != 3 {
+		t.Fatalf("found %+v, want 3 masters", found)
+	}
+	for _, i := range found {
+		if refuses := i.Refused != nil && strings.Contains(i.Refused.Error(), "OOM"); refuses != (i.Address == full) {
+			t.Errorf("%s accepts no messages because of %v", i.Address, i.Refused)
+		}
+		if slices.Equal(i.Denied, []string{"wait 1 1"}) != (i.Address == strict) || len(i.Denied) > 1 {
+			t.Errorf("%s denies %q", i.Address, i.Denied)
+		}
 	}
 }
 

@@ -222,7 +222,7 @@ func (l *lane) end() {
 // publishes, or takes no new connections, may still answer everything else. If Redis answers
 // nothing, the link reports that.
 func (l *lane) probe() {
-	l.publish(Message{Channel: probeChannel}, PublishOptions{HistorySize: 1, HistoryTTL: time.Second}, func(_ Position, err error) {
+	l.try(func(err error) {
 		switch {
 		case err == nil:
 			l.board.up(part{l.partition, l.does})
@@ -238,11 +238,14 @@ func (l *lane) probe() {
 	})
 }
 
-// probeChannel contains a space, so that clients cannot name it.
-const (
-	probeChannel = " probe"
-	probeEvery   = time.Second
-)
+// try publishes a message that nobody gets, on a channel that no client can name, and calls done
+// with the result.
+func (l *lane) try(done func(error)) {
+	o := PublishOptions{HistorySize: 1, HistoryTTL: time.Second}
+	l.publish(Message{Channel: " probe"}, o, func(_ Position, err error) { done(err) })
+}
+
+const probeEvery = time.Second
 
 // noteFailures counts the refused publications of a batch, and starts a probe if any was
 // refused or not answered.

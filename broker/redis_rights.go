@@ -44,34 +44,33 @@ return denied
 
 const rightsPause = time.Second // between attempts to ask
 
-// checkRights asks, until it gets an answer, which commands the user may not run, and logs
-// them.
+// checkRights asks each master, until it gets an answer, which commands the user may not run, and
+// logs them. In a Cluster each server has its own ACL.
 func (s *servers) checkRights(ctx context.Context) {
-	for ctx.Err() == nil {
-		denied, err := s.denied(ctx)
-		if err == nil && len(denied) > 0 {
-			s.log.Error("redis does not let this user do what Tidegate needs", "denied", strings.Join(denied, ", "))
+	check := func(ctx context.Context, client *redis.Client, partition int) error {
+		denied, err := s.denied(ctx, client, partition)
+		if len(denied) > 0 {
+			s.log.Error("redis does not let this user do what Tidegate needs",
+				"server", client.Options().Addr, "denied", strings.Join(denied, ", "))
 		}
-		if err == nil || !sleep(ctx, rightsPause) {
-			return
-		}
+		return err
+	}
+	checked := make(map[string]bool)
+	for s.eachMaster(ctx, checked, check) != nil && sleep(ctx, rightsPause) {
 	}
 }
 
-// denied returns the required commands that the user may not run.
-func (s *servers) denied(ctx context.Context) (denied []string, err error) {
+// denied returns the required commands that the user may not run at the master of a partition.
+func (s *servers) denied(ctx context.Context, client *redis.Client, partition int) ([]string, error) {
 	commands := rights
 	if s.clustered {
 		commands = slices.Concat(rights, clusterRights)
 	}
-	err = s.ask(ctx, 0, func(ctx context.Context, client *redis.Client) error {
-		args := make([]any, len(commands))
-		for i, command := range commands {
-			args[i] = command
-		}
-		denied, err = client.Eval(ctx, rightsScript, []string{s.prefixes[0] + "rights"}, args...).StringSlice()
-		return err
-	})
+	args := make([]any, len(commands))
+	for i, command := range commands {
+		args[i] = command
+	}
+	denied, err := client.Eval(ctx, rightsScript, []string{s.prefixes[partition] + "rights"}, args...).StringSlice()
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		return []string{"eval"}, nil
 	}

@@ -60,3 +60,18 @@ func TestRights_WhatIsMissingIsSaidByName(t *testing.T) {
 		return log.count(`denied="publish CHANNEL m, subscribe CHANNEL, wait 1 1, xrevrange KEY + -"`) == 1
 	})
 }
+
+func TestRights_WhatOneMasterOfAClusterLacksIsSaid(t *testing.T) {
+	cluster := brokertest.StartRedisCluster(t)
+	for _, node := range cluster.Nodes {
+		node.CLI(aclLine(t)...)
+	}
+	cluster.Nodes[2].CLI("ACL", "SETUSER", "tidegate", "-wait")
+	var log records
+	startNode(t, broker.RedisConfig{
+		URL: strings.Replace(cluster.URL(), "://", "://tidegate:PASSWORD@", 1), Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	brokertest.Eventually(t, "the log to say it", func() bool {
+		return log.count(`server=`+cluster.Nodes[2].Addr+` denied="wait 1 1"`) == 1
+	})
+}

@@ -69,6 +69,24 @@ func (s *servers) ask(ctx context.Context, partition int, f func(context.Context
 	return s.askIn(ctx, s.others, partition, f)
 }
 
+// eachMaster calls do with the client of each master that is not in done, which has addresses, and
+// with one of its partitions. It adds the master to done, or returns the first error.
+func (s *servers) eachMaster(ctx context.Context, done map[string]bool, do func(ctx context.Context, client *redis.Client, partition int) error) error {
+	for partition := range s.prefixes {
+		err := s.ask(ctx, partition, func(ctx context.Context, client *redis.Client) (err error) {
+			if address := client.Options().Addr; !done[address] {
+				err = do(ctx, client, partition)
+				done[address] = err == nil
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // pools limit how many operations are under way at each master: one that does not answer
 // must not block the others. Each operation holds a token in the channel of masterOf.
 // Operations that may wait for long, or that any client may request, have pools of their

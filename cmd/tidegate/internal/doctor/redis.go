@@ -23,12 +23,16 @@ func (e *examination) lookAtRedis(ctx context.Context) {
 		e.find(inConfiguration("redis: {url: ...}"), "Redis cannot be queried: %s.", strings.ReplaceAll(err.Error(), "\n", "; "))
 		return
 	}
-	if denied := found[0].Denied; len(denied) > 0 {
-		e.find([]Cure{{"Redis", e.grant(denied)}}, "This Redis user lacks rights that nodes need: %s.", strings.Join(denied, ", "))
-	} else if refused := found[0].Refused; refused != nil {
-		e.find(cureRefuse, "Redis rejects messages: %v.", refused)
-	}
 	for _, server := range found {
+		where := ""
+		if len(found) > 1 {
+			where = " at " + server.Address
+		}
+		if len(server.Denied) > 0 {
+			e.find([]Cure{{"Redis" + where, e.grant(server.Denied)}}, "This Redis user%s lacks rights that nodes need: %s.", where, strings.Join(server.Denied, ", "))
+		} else if server.Refused != nil {
+			e.find(cureRefuse, "Redis%s rejects messages: %v.", where, server.Refused)
+		}
 		e.judgeSettings(server)
 	}
 }
