@@ -496,13 +496,14 @@ func untilAlone(sentinels []*fakeSentinel, do func()) {
 	}
 }
 
-// One of three Sentinels is with the node and the former master, cut off from the others, which
-// have promoted the replica. It says nothing against the former master.
-func TestRedis_OneSentinelOfThreeIsCutOff(t *testing.T) {
+// startThreeSentinels starts a node with a master and its replica, and three Sentinels that name the
+// master.
+func startThreeSentinels(t *testing.T) (master, replica *brokertest.RedisServer, sentinels []*fakeSentinel, b *broker.Redis, told *brokertest.Recorder) {
+	t.Helper()
 	brokertest.RequireRedis(t)
-	master := brokertest.StartRedis(t, "--repl-diskless-sync-delay", "0")
+	master = brokertest.StartRedis(t, "--repl-diskless-sync-delay", "0")
 	host, port, _ := strings.Cut(master.Addr, ":")
-	replica := brokertest.StartRedis(t, "--replicaof", host+" "+port)
+	replica = brokertest.StartRedis(t, "--replicaof", host+" "+port)
 	brokertest.Eventually(t, "the master to know of its replica", func() bool {
 		return strings.Contains(master.CLI("INFO", "replication"), "state=online")
 	})
@@ -510,14 +511,25 @@ func TestRedis_OneSentinelOfThreeIsCutOff(t *testing.T) {
 	for _, s := range sentinels {
 		s.name(master, "1")
 	}
-	b, told := startNode(t, broker.RedisConfig{URL: url})
+	b, told = startNode(t, broker.RedisConfig{URL: url})
 	told.WaitUp()
 	subscribeAll(t, b, []string{"a"})
-	untilAlone(sentinels, func() {
-		if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{}); err != nil {
-			t.Fatalf("with a master that has all its replicas: %v", err)
-		}
-	})
+	return master, replica, sentinels, b, told
+}
+
+// trusts checks that the node publishes at its master.
+func trusts(t *testing.T, b *broker.Redis) {
+	t.Helper()
+	if _, err := broker.Publish(t.Context(), b, message("a", "x"), broker.PublishOptions{}); err != nil {
+		t.Fatalf("with a master that has all its replicas: %v", err)
+	}
+}
+
+// One of three Sentinels is with the node and the former master, cut off from the others, which
+// have promoted the replica. It says nothing against the former master.
+func TestRedis_OneSentinelOfThreeIsCutOff(t *testing.T) {
+	_, replica, sentinels, b, told := startThreeSentinels(t)
+	untilAlone(sentinels, func() { trusts(t, b) })
 	replica.CLI("REPLICAOF", "NO", "ONE")
 	if err := told.WaitDown(); !strings.Contains(err.Error(), "Sentinel") {
 		t.Errorf("the link is down because of %v", err)
@@ -525,6 +537,49 @@ func TestRedis_OneSentinelOfThreeIsCutOff(t *testing.T) {
 	sentinels[0].name(replica, "2") // it has heard of the others
 	told.WaitUp()
 	mustDeliver(t, b, told, []string{"a"})
+}
+
+// A replica that the master does not hear of may be one that was promoted. When it is heard of
+// again it was not.
+func TestRedis_ReplicaIsSilentWhileSentinelsAreAway(t *testing.T) {
+	_, replica, sentinels, b, told := startThreeSentinels(t)
+	untilAlone(sentinels, func() { trusts(t, b) })
+	replica.Pause()
+	if err := told.WaitDown(); !strings.Contains(err.Error(), "Sentinel") {
+		t.Errorf("the link is down because of %v", err)
+	}
+	replica.Resume()
+	told.WaitUp()
+	mustDeliver(t, b, told, []string{"a"})
+}
+
+// A master that does not answer while the Sentinels name it last still has as many replicas as
+// before.
+func TestRedis_MasterIsSlowWhenSentinelsGo(t *testing.T) {
+	master, _, sentinels, b, told := startThreeSentinels(t)
+	awaitLook := func(sentinels ...*fakeSentinel) {
+		before := make(map[*fakeSentinel]int32)
+		for _, s := range sentinels {
+			before[s] = s.asked.Load()
+		}
+		brokertest.Eventually(t, "the node to look", func() bool {
+			return !slices.ContainsFunc(sentinels, func(s *fakeSentinel) bool { return s.asked.Load() == before[s] })
+		})
+	}
+	awaitLook(sentinels...)
+	awaitLook(sentinels[0]) // the look before has counted the replicas
+	master.Pause()
+	awaitLook(sentinels...)
+	told.WaitDown()
+	resume := sync.OnceFunc(func() {
+		awaitLook(sentinels[0]) // the look before has not
+		master.Resume()
+		told.WaitUp()
+	})
+	untilAlone(sentinels, func() {
+		resume()
+		trusts(t, b)
+	})
 }
 
 // A Sentinel that has slept through a failover answers alone. The node stays with the new master.

@@ -21,18 +21,16 @@ type sentinel struct {
 	sentinels []*redis.SentinelClient
 
 	// Used only by look.
-	epoch    int       // of the failover that made it the master; -1 before the first look
 	answered time.Time // when enough Sentinels last answered
-	replicas int       // most replicas the master has had since then, or unknownReplicas if it did not answer then
+	replicas int       // how many the master had then or, since then, at most; unknownReplicas if it has never said
 	vouched  time.Time // when the master was last known to have all of them
 
-	// Guarded by mu.
-	err    error  // why no master can be trusted
-	master string // its address
+	// Guarded by mu. Only look writes it.
+	master named // with the reason why it cannot be trusted, if it cannot
 }
 
 func newSentinel(d redisDialer) *sentinel {
-	s := &sentinel{clients: newClients(d), epoch: -1}
+	s := &sentinel{clients: newClients(d), master: named{epoch: -1}}
 	for _, address := range d.target.addresses {
 		o := d.options(address)
 		o.Username, o.Password, o.DB = d.target.sentinelUser, d.target.sentinelPassword, 0
@@ -48,23 +46,28 @@ func newSentinel(d redisDialer) *sentinel {
 func (s *sentinel) look(ctx context.Context) {
 	defer s.looked.over()
 	master, enough, err := s.ask(ctx)
-	if !enough && master.epoch <= s.epoch {
+	if !enough && master.epoch <= s.master.epoch {
 		s.doubt(ctx, err)
 		return
 	}
+	if master.address != s.master.address || master.epoch != s.master.epoch {
+		s.replicas = unknownReplicas
+	}
 	s.mu.Lock()
-	s.err, s.master = nil, master.address
+	s.master = master
 	s.closeOthers(master.address)
 	s.mu.Unlock()
-	s.epoch = master.epoch
-	s.answered, s.replicas, s.vouched = time.Now(), s.countReplicas(ctx), time.Now()
+	s.answered = time.Now()
+	if now := s.countReplicas(ctx); now != unknownReplicas {
+		s.replicas, s.vouched = now, time.Now()
+	}
 }
 
 // named is the master that a Sentinel names.
 type named struct {
 	address string
-	epoch   int // of the failover that made it the master
-	err     error
+	epoch   int   // of the failover that made it the master; -1 if it is none
+	err     error // why it cannot be trusted
 }
 
 // ask returns the master of the latest failover that a Sentinel names, with epoch -1 if none
@@ -139,7 +142,7 @@ func (s *sentinel) doubt(ctx context.Context, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = err
+	s.master.err = err
 }
 
 // countReplicas asks the master how many replicas follow it. It returns unknownReplicas if
@@ -147,11 +150,10 @@ func (s *sentinel) doubt(ctx context.Context, err error) {
 func (s *sentinel) countReplicas(ctx context.Context) int {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	master, _ := s.address("")
-	if master == "" {
+	if s.master.address == "" {
 		return unknownReplicas
 	}
-	info, err := s.at(master).Info(ctx, "replication").Result()
+	info, err := s.at(s.master.address).Info(ctx, "replication").Result()
 	if err != nil {
 		return unknownReplicas
 	}
@@ -180,7 +182,7 @@ func (s *sentinel) client(ctx context.Context, key string) (*redis.Client, error
 func (s *sentinel) address(string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.master, s.err
+	return s.master.address, s.master.err
 }
 
 func (s *sentinel) close() {
