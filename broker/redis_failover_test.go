@@ -471,7 +471,11 @@ func startFakeSentinel(t *testing.T) *fakeSentinel {
 }
 
 func (s *fakeSentinel) name(server *brokertest.RedisServer, epoch string) {
-	host, port, _ := strings.Cut(server.Addr, ":")
+	s.nameAt(server.Addr, epoch)
+}
+
+func (s *fakeSentinel) nameAt(address, epoch string) {
+	host, port, _ := strings.Cut(address, ":")
 	s.names.Store(&[3]string{host, port, epoch})
 }
 
@@ -599,6 +603,25 @@ func TestRedis_SentinelHasSleptThroughAFailover(t *testing.T) {
 	if former.CLI("EXISTS", b.RedisName("a")) != "0" {
 		t.Error("published at the former master, which one Sentinel names")
 	}
+	mustDeliver(t, b, told, []string{"a"})
+}
+
+// A node that cannot reach the master that the Sentinels name cannot use Redis, though the former
+// one still answers.
+func TestRedis_NewMasterCannotBeReached(t *testing.T) {
+	brokertest.RequireRedis(t)
+	former, master := brokertest.StartRedis(t), brokertest.StartRedis(t)
+	way := brokertest.LayWay(t, master.Addr)
+	sentinel := startFakeSentinel(t)
+	sentinel.name(former, "1")
+	b, told := startNode(t, broker.RedisConfig{URL: strings.Replace(sentinel.URL, "redis://", "redis+sentinel://", 1) + "/main"})
+	told.WaitUp()
+	subscribeAll(t, b, []string{"a"})
+	way.Break()
+	sentinel.nameAt(way.Addr, "2")
+	told.WaitDown()
+	way.Mend()
+	told.WaitUp()
 	mustDeliver(t, b, told, []string{"a"})
 }
 

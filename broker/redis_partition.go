@@ -27,7 +27,7 @@ type partition struct {
 
 	// Guarded by mu.
 	mu            lock.Mutex[lock.Partition]
-	err           error                    // why it cannot be subscribed; nil before the first attempt
+	err           error                    // why it cannot be subscribed; nil before a link's first attempt
 	lost          error                    // why the last connection ended
 	connected     bool                     // a connection of the carrier's link subscribes it
 	life          uint64                   // incremented whenever a connection begins to subscribe it
@@ -73,6 +73,9 @@ func (p *partition) handOver(to *carrier, err error) {
 	defer p.mu.Unlock()
 	if p.carrier.Load() != nil {
 		p.disconnect(err)
+	}
+	if to != nil {
+		p.err = nil // the new link has not failed
 	}
 	p.carrier.Store(to)
 }
