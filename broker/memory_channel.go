@@ -82,7 +82,7 @@ func (c *memoryChannel) since(after Position, most Most, nothing Position, now t
 	if after.Epoch == top.Epoch && first <= after.Offset && after.Offset <= top.Offset {
 		skip = after.Offset - first + 1
 	}
-	page.Messages = most.of(slices.Values(c.log[skip:]))
+	page.Messages = most.of(slices.All(c.log[skip:]))
 	page.lose(after)
 	return page
 }
@@ -90,21 +90,15 @@ func (c *memoryChannel) since(after Position, most Most, nothing Position, now t
 func (c *memoryChannel) latest(most Most, nothing Position, now time.Time) Page {
 	c.expire(now)
 	top := c.at(nothing)
-	page := Page{Top: top.Position, Former: top.Former, Messages: most.of(func(yield func(memoryEntry) bool) {
-		for _, entry := range slices.Backward(c.log) {
-			if !yield(entry) {
-				return
-			}
-		}
-	})}
+	page := Page{Top: top.Position, Former: top.Former, Messages: most.of(slices.Backward(c.log))}
 	slices.Reverse(page.Messages)
 	return page
 }
 
 // of returns the first entries that fit within the limits.
-func (most Most) of(entries iter.Seq[memoryEntry]) (messages []Message) {
+func (most Most) of(entries iter.Seq2[int, memoryEntry]) (messages []Message) {
 	size := 0
-	for entry := range entries {
+	for _, entry := range entries {
 		size += len(entry.message.Payload)
 		if most.Messages > 0 && len(messages) == most.Messages || most.Bytes > 0 && size > most.Bytes && len(messages) > 0 {
 			break

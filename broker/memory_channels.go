@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"tidegate/broker/lock"
 	"time"
@@ -132,11 +133,7 @@ func (b *memoryChannels) sweepUntil(ctx context.Context) {
 func (b *memoryChannels) sweep(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for name, channel := range b.channels {
-		if channel.forgettable(now) {
-			delete(b.channels, name)
-		}
-	}
+	maps.DeleteFunc(b.channels, func(_ string, c *memoryChannel) bool { return c.forgettable(now) })
 }
 
 // forget removes the channel if it has nothing to keep.

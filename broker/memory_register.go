@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"tidegate/broker/lock"
@@ -22,11 +24,7 @@ func (r *memoryRegister) Entries(_ context.Context, unless uint64) ([]Entry, uin
 		return nil, r.version, nil
 	}
 	r.prune(time.Now())
-	entries := make([]Entry, 0, len(r.entries))
-	for _, entry := range r.entries {
-		entries = append(entries, entry)
-	}
-	return entries, r.version, nil
+	return slices.Collect(maps.Values(r.entries)), r.version, nil
 }
 
 // Enter implements Register.
@@ -61,9 +59,5 @@ func (r *memoryRegister) Strike(_ context.Context, name string) (bool, error) {
 
 // prune removes expired entries. The caller must hold mu.
 func (r *memoryRegister) prune(now time.Time) {
-	for name, entry := range r.entries {
-		if !now.Before(entry.Expires) {
-			delete(r.entries, name)
-		}
-	}
+	maps.DeleteFunc(r.entries, func(_ string, entry Entry) bool { return !now.Before(entry.Expires) })
 }
