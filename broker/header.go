@@ -157,14 +157,10 @@ func AreTags(text json.RawMessage) bool {
 }
 
 func parseKind(s string) (k Kind, ok bool) {
-	switch s {
-	case "json":
-		return JSON, true
-	case "text":
-		return Text, true
-	case "binary":
-		return Binary, true
-	default:
-		return 0, false
+	for k = JSON; k <= Binary; k++ {
+		if s == k.String() {
+			return k, true
+		}
 	}
+	return 0, false
 }

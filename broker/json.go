@@ -41,27 +41,18 @@ func NestedIn(text []byte, around int) bool {
 	return false
 }
 
-// KindOf returns the kind of a payload that comes without one.
-func KindOf(payload []byte) Kind {
-	switch {
-	case isJSON(payload):
-		return JSON
-	case utf8.Valid(payload):
-		return Text
-	default:
-		return Binary
+// KindOf returns the kind of a payload that comes without one: the first that it can be of.
+func KindOf(payload []byte) (k Kind) {
+	for k = JSON; !k.bears(payload); k++ {
 	}
-}
-
-func isJSON(payload []byte) bool {
-	return json.Valid(payload) && utf8.Valid(payload) && !Nested(payload)
+	return k
 }
 
 // bears reports whether a payload can be of kind k.
 func (k Kind) bears(payload []byte) bool {
 	switch k {
 	case JSON:
-		return isJSON(payload)
+		return json.Valid(payload) && utf8.Valid(payload) && !Nested(payload)
 	case Text:
 		return utf8.Valid(payload)
 	default:
