@@ -11,25 +11,29 @@ import (
 	"tidegate/broker"
 )
 
+// takes calls Take on the last node.
+func (c *cluster) takes(t broker.Teller) (line broker.Line) {
+	c.Helper()
+	c.insist("Take", func() (err error) {
+		line, err = c.last().Presence.Take(c.Context(), t)
+		return err
+	})
+	return line
+}
+
 // take returns the notices that wait in a line, and removes them.
 func (c *cluster) take(line string) (taken []string) {
 	c.Helper()
-	t := broker.Teller{Line: line, Node: "teller", Lease: long, Most: 1000}
-	for more := true; more; {
-		c.insist("Take", func() error {
-			got, err := c.last().Presence.Take(c.Context(), t)
-			if err != nil {
-				return err
-			}
-			t.Delivered = nil
-			for _, n := range got.Notices {
-				taken, t.Delivered = append(taken, textOf(&n)), append(t.Delivered, n.ID)
-			}
-			more = len(got.Notices) > 0
-			return nil
-		})
+	for t := (broker.Teller{Line: line, Node: "teller", Lease: long, Most: 1000}); ; {
+		got := c.takes(t).Notices
+		if len(got) == 0 {
+			return taken
+		}
+		t.Delivered = nil
+		for _, n := range got {
+			taken, t.Delivered = append(taken, textOf(&n)), append(t.Delivered, n.ID)
+		}
 	}
-	return taken
 }
 
 func textOf(n *broker.Notice) string {
@@ -143,31 +147,27 @@ func testNoticesOfMessages(t *testing.T, c *cluster) {
 		put(broker.Notice{Event: "published", Channel: "a", Message: large[i%2]})
 	}
 	put(broker.Notice{Event: "missed", Channel: "a"})
-	line := c.line("teller")
+	line := c.line()
 	if n := len(line.Notices); n != 3 || line.Dropped != 10 || line.Notices[2].Event != "missed" {
 		t.Errorf("of messages for which there is little room %d wait, and %d were dropped", n, line.Dropped)
 	}
 }
 
-// line confirms the delivered notices and returns those that wait. The teller gets the lease
-// of the line.
-func (c *cluster) line(teller string, delivered ...broker.Notice) (line broker.Line) {
+// line confirms the delivered notices and returns those that wait in the line without a name. It
+// keeps the lease of the line.
+func (c *cluster) line(delivered ...broker.Notice) broker.Line {
 	c.Helper()
-	t := broker.Teller{Node: teller, Lease: long, Most: 1000}
+	t := broker.Teller{Node: "teller", Lease: long, Most: 1000}
 	for _, n := range delivered {
 		t.Delivered = append(t.Delivered, n.ID)
 	}
-	c.insist("Take", func() (err error) {
-		line, err = c.last().Presence.Take(c.Context(), t)
-		return err
-	})
-	return line
+	return c.takes(t)
 }
 
 // expectLine compares the waiting notices of a channel, and returns all that wait.
 func (c *cluster) expectLine(channel string, want ...string) []broker.Notice {
 	c.Helper()
-	line := c.line("teller")
+	line := c.line()
 	var got []string
 	for _, n := range line.Notices {
 		if n.Channel == channel {
@@ -193,7 +193,7 @@ func testNoticesAreOfFirstAndLast(t *testing.T, c *cluster) {
 	last.attends(broker.Attendance{Channel: "a"})
 	last.has("b", "bob", 1)
 	delivered := c.expectLine("a", "occupied  1", "joined alice1 1", "left alice1 5", "vacated  0")
-	if rest := c.line("teller", delivered...); len(rest.Notices) > 0 {
+	if rest := c.line(delivered...); len(rest.Notices) > 0 {
 		t.Errorf("%v wait, though all were delivered", rest.Notices)
 	}
 	last.has("b", "bob", 0)
@@ -209,7 +209,7 @@ func testNoticesOfLingers(t *testing.T, c *cluster) {
 	node.has("a", "alice", 0)
 	Eventually(t, "the channel to be vacated", func() bool {
 		c.looks("a")
-		return len(c.line("teller").Notices) == 4
+		return len(c.line().Notices) == 4
 	})
 	c.expectLine("a", "occupied  1", "joined alice 1", "left alice 0", "vacated  0")
 }
@@ -228,17 +228,17 @@ func testNoticesOfADeadNode(t *testing.T, c *cluster) {
 	last.has("b", "bob", 1)
 	closed := broker.Member{User: "alice", Session: "s7", Info: json.RawMessage(`"bye"`)}
 	dying.attends(broker.Attendance{Channel: over, Members: []broker.Member{closed}})
-	c.line("teller", c.expectLine(over, `left alice"bye" 1499`)...)
+	c.line(c.expectLine(over, `left alice"bye" 1499`)...)
 	short := broker.Member{User: "alice", Session: "unknown", Info: json.RawMessage(`"bye"`)}
 	dying.attends(broker.Attendance{Channel: over, Members: []broker.Member{short}})
-	c.line("teller", c.expectLine(over, `left alice"bye" 1499`)...)
+	c.line(c.expectLine(over, `left alice"bye" 1499`)...)
 	dying.by.Lease = 300 * time.Millisecond
 	dying.keeps("a")
 	ended := make(map[string]bool)
 	var others []string
 	Eventually(t, "all that ended with the node", func() bool {
 		c.looks("a")
-		line := c.line("teller")
+		line := c.line()
 		for _, n := range line.Notices {
 			if n.Channel == over {
 				ended[n.Session] = n.Event == broker.NoticeLeft && n.User == "alice"
@@ -246,7 +246,7 @@ func testNoticesOfADeadNode(t *testing.T, c *cluster) {
 				others = append(others, n.Event+" "+n.Channel)
 			}
 		}
-		c.line("teller", line.Notices...)
+		c.line(line.Notices...)
 		return len(ended) == sessions-1 && len(others) == 3
 	})
 	for session, is := range ended {
@@ -263,12 +263,8 @@ func testNoticesOfADeadNode(t *testing.T, c *cluster) {
 
 func testOneTellerAtATime(t *testing.T, c *cluster) {
 	c.attendant("first", long, 0).has("a", "alice", 1)
-	take := func(node string, lease time.Duration) (line broker.Line) {
-		c.insist("Take", func() (err error) {
-			line, err = c.first().Presence.Take(t.Context(), broker.Teller{Node: node, Lease: lease, Most: 10})
-			return err
-		})
-		return line
+	take := func(node string, lease time.Duration) broker.Line {
+		return c.takes(broker.Teller{Node: node, Lease: lease, Most: 10})
 	}
 	if line := take("one", long); len(line.Notices) != 2 || line.Holder != "" {
 		t.Errorf("the first who asks is given %+v", line)
@@ -289,11 +285,11 @@ func testLineIsBounded(t *testing.T, c *cluster) {
 	for i := range 15 {
 		node.has("a", fmt.Sprint("user", i), 1)
 	}
-	line := c.line("teller")
+	line := c.line()
 	if len(line.Notices) != 10 || line.Notices[9].User != "user14" || line.Dropped != 6 {
 		t.Errorf("%d wait and %d were dropped of 16, want the newest 10", len(line.Notices), line.Dropped)
 	}
-	if again := c.line("teller"); again.Dropped != 0 {
+	if again := c.line(); again.Dropped != 0 {
 		t.Errorf("a loss is told again: %d", again.Dropped)
 	}
 }
