@@ -3,8 +3,8 @@ package simredis
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 
+	"github.com/alicebob/miniredis/v2/proto"
 	miniserver "github.com/alicebob/miniredis/v2/server"
 )
 
@@ -26,10 +26,10 @@ func newParser(answer *bytes.Buffer) *miniserver.Peer {
 	return miniserver.NewPeer(bufio.NewWriter(answer))
 }
 
-// push returns the RESP header of a push message with the given number of fields.
-func (p *peer) push(fields int) string {
+// push encodes a push message.
+func (p *peer) push(fields ...string) string {
 	if p.parser.Resp3 {
-		return fmt.Sprintf(">%d\r\n", fields)
+		return proto.Push(fields...)
 	}
-	return fmt.Sprintf("*%d\r\n", fields)
+	return proto.Array(fields...)
 }

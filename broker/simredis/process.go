@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/proto"
 	miniserver "github.com/alicebob/miniredis/v2/server"
 )
 
@@ -62,7 +63,7 @@ func load(seed uint64, writes []write) *miniredis.Miniredis {
 // run executes a command and returns the reply.
 func (s *process) run(p *peer, command []string) string {
 	if len(command) == 2 && strings.EqualFold(command[0], "HGETALL") && s.unreadable(command[1]) {
-		return "-" + unread + "\r\n"
+		return proto.Error(unread)
 	}
 	if do := ownCommands[strings.ToUpper(command[0])]; do != nil {
 		return do(s, p, command)
@@ -93,25 +94,23 @@ var ownCommands = map[string]func(s *process, p *peer, command []string) string{
 	"EVAL":        (*process).eval,
 	"EVALSHA":     (*process).eval,
 	"SCRIPT":      (*process).loadScript,
-	"WAIT":        func(*process, *peer, []string) string { return ":0\r\n" },
+	"WAIT":        func(*process, *peer, []string) string { return proto.Int(0) },
 }
 
 // hello executes HELLO, which selects the protocol version of the connection.
 func (s *process) hello(p *peer, command []string) string {
 	if len(command) < 2 || command[1] != "2" && command[1] != "3" {
-		return "-NOPROTO unsupported protocol version\r\n"
+		return proto.Error("NOPROTO unsupported protocol version")
 	}
 	role := "master"
 	if s.replica {
 		role = "replica"
 	}
-	p.parser.Resp3 = command[1] == "3"
-	said := bulk("server") + bulk("redis") + bulk("version") + bulk("7.2.0") + bulk("proto") + ":" + command[1] + "\r\n" +
-		bulk("id") + ":1\r\n" + bulk("mode") + bulk("standalone") + bulk("role") + bulk(role) + bulk("modules") + "*0\r\n"
-	if p.parser.Resp3 {
-		return "%7\r\n" + said
+	encode := proto.StringMap
+	if p.parser.Resp3 = command[1] == "3"; !p.parser.Resp3 {
+		encode = proto.Strings
 	}
-	return "*14\r\n" + said
+	return encode("server", "redis", "version", "7.2.0", "proto", command[1], "id", "1", "mode", "standalone", "role", role)
 }
 
 // info returns the reply to INFO, which is the same for all sections.
@@ -127,11 +126,11 @@ func (s *process) publish(_ *peer, command []string) string {
 	if len(command) != 3 {
 		return wrongNumber(command)
 	}
-	return fmt.Sprintf(":%d\r\n", s.hearers.publish(command[1], command[2]))
+	return proto.Int(s.hearers.publish(command[1], command[2]))
 }
 
 func wrongNumber(command []string) string {
-	return fmt.Sprintf("-ERR wrong number of arguments for '%s' command\r\n", strings.ToLower(command[0]))
+	return proto.Error(fmt.Sprintf("ERR wrong number of arguments for '%s' command", strings.ToLower(command[0])))
 }
 
 // eval executes EVAL and EVALSHA.
@@ -141,16 +140,16 @@ func (s *process) eval(p *peer, command []string) string {
 	}
 	script, known := s.scripts.find(command)
 	if !known {
-		return "-NOSCRIPT No matching script. Please use EVAL.\r\n"
+		return proto.Error("NOSCRIPT No matching script. Please use EVAL.")
 	}
 	return asInRedis(s.ask(p, append([]string{"EVAL", jsonLua + script}, command[2:]...)))
 }
 
 func (s *process) loadScript(_ *peer, command []string) string {
 	if len(command) != 3 || !strings.EqualFold(command[1], "LOAD") {
-		return "-ERR unknown subcommand or wrong number of arguments\r\n"
+		return proto.Error("ERR unknown subcommand or wrong number of arguments")
 	}
-	return bulk(s.scripts.keep(command[2]))
+	return proto.String(s.scripts.keep(command[2]))
 }
 
 // ask executes a command with miniredis and returns the reply.

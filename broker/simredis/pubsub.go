@@ -1,9 +1,10 @@
 package simredis
 
 import (
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/alicebob/miniredis/v2/proto"
 )
 
 // hearers are the subscribers of each channel. There are no sharded channels, as no Cluster is modeled.
@@ -58,13 +59,13 @@ func (h hearers) part(p *peer) {
 // confirmation returns the reply to a subscribe or unsubscribe command for one channel. It
 // contains the connection's number of subscriptions.
 func (p *peer) confirmation(command, channel string) string {
-	return p.push(3) + bulk(strings.ToLower(command)) + bulk(channel) + fmt.Sprintf(":%d\r\n", p.subscriptions)
+	return p.push(proto.String(strings.ToLower(command)), proto.String(channel), proto.Int(p.subscriptions))
 }
 
 // publish sends a message to all subscribers, and returns their number.
 func (h hearers) publish(channel, payload string) int {
 	for _, p := range h[channel] {
-		_, _ = p.conn.Write([]byte(p.push(3) + bulk("message") + bulk(channel) + bulk(payload)))
+		_, _ = p.conn.Write([]byte(p.push(proto.String("message"), proto.String(channel), proto.String(payload))))
 	}
 	return len(h[channel])
 }

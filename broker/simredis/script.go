@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"regexp"
 	"strings"
+
+	"github.com/alicebob/miniredis/v2/proto"
 )
 
 // scripts are the scripts that a server has cached, by their SHA-1 in hexadecimal.
@@ -31,7 +33,7 @@ func (s scripts) find(command []string) (script string, known bool) {
 // asInRedis converts a reply of miniredis to a script into the reply of Redis.
 func asInRedis(answer string) string {
 	if failed := scriptFailed.FindStringSubmatch(answer); failed != nil {
-		return "-" + failed[1] + "\r\n"
+		return proto.Error(failed[1])
 	}
 	return answer
 }

@@ -3,46 +3,30 @@ package simredis
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
-)
 
-func bulk(s string) string { return "$" + strconv.Itoa(len(s)) + "\r\n" + s + "\r\n" }
+	"github.com/alicebob/miniredis/v2/proto"
+)
 
 // readCommand reads a command: a RESP array of bulk strings.
 func readCommand(r *bufio.Reader) ([]string, error) {
-	n, err := readLength(r, '*')
+	line, err := r.ReadString('\n')
 	if err != nil {
 		return nil, err
 	}
-	if n < 1 {
-		return nil, errNoCommand
+	n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(line), "*"))
+	if err != nil || n < 1 {
+		return nil, fmt.Errorf("not a command: %.40q", line)
 	}
 	command := make([]string, n)
 	for i := range command {
-		length, err := readLength(r, '$')
+		text, err := proto.Read(r)
 		if err != nil {
 			return nil, err
 		}
-		text := make([]byte, length+2)
-		if _, err := io.ReadFull(r, text); err != nil {
-			return nil, err
-		}
-		command[i] = string(text[:length])
+		_, text, _ = strings.Cut(text, "\r\n")
+		command[i] = strings.TrimSuffix(text, "\r\n")
 	}
 	return command, nil
-}
-
-var errNoCommand = fmt.Errorf("not a command")
-
-func readLength(r *bufio.Reader, kind byte) (int, error) {
-	line, err := r.ReadString('\n')
-	if err != nil {
-		return 0, err
-	}
-	if line[0] != kind {
-		return 0, fmt.Errorf("%w: %.40q", errNoCommand, line)
-	}
-	return strconv.Atoi(strings.TrimSpace(line[1:]))
 }
