@@ -141,7 +141,7 @@ func TestConnection_SilenceIsNoticedWithinASecond(t *testing.T) {
 			server, told := &mute{}, &states{heard: make(chan error, 10)}
 			b.servers.topology, b.board.receiver = server, told
 			l := newLink(b.servers, b.board, "localhost", nil)
-			newFollower(b.servers, b.board).carry(b.partitions[0], l, nil)
+			newFollower(b.servers, b.board).carry(b.partitions[0], l)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer server.served.Wait()
 			defer cancel()

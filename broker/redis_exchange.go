@@ -294,7 +294,7 @@ func (e *exchange) applyCheck(s *share) {
 	if moved && accepted { // a master whose slot has moved accepts nothing
 		e.servers.topology.renew(e.held.client)
 		e.servers.stale()
-		s.lane.partition.suspect()
+		s.lane.partition.link().suspect()
 	}
 }
 

@@ -14,13 +14,12 @@ type follower struct {
 	board   *board
 
 	// Used only by run.
-	links    map[string]*link
-	carriers map[*partition]*link
-	wait     sync.WaitGroup // for the links
+	links map[string]*link
+	wait  sync.WaitGroup // for the links
 }
 
 func newFollower(s *servers, b *board) *follower {
-	return &follower{servers: s, board: b, links: make(map[string]*link), carriers: make(map[*partition]*link)}
+	return &follower{servers: s, board: b, links: make(map[string]*link)}
 }
 
 const (
@@ -59,14 +58,15 @@ func (f *follower) follow(ctx context.Context) {
 	for _, p := range f.board.all {
 		address, err := f.servers.topology.address(p.prefix)
 		if err != nil {
-			f.carry(p, nil, err)
+			p.handOver(nil, err)
+			f.board.lost(part{partition: p}, err)
 			continue
 		}
 		if _, known := first[address]; !known {
 			first[address] = p.index
 		}
 		f.servers.masters[p.index].Store(int32(first[address]))
-		f.carry(p, f.linkTo(ctx, p, address), fmt.Errorf("%w to %s", errMoved, address))
+		f.carry(p, f.linkTo(ctx, p, address))
 	}
 	for name, l := range f.links {
 		if len(l.carried()) == 0 {
@@ -76,25 +76,11 @@ func (f *follower) follow(ctx context.Context) {
 	}
 }
 
-// carry makes l, and no other link, subscribe the partition. If l is nil no link can,
-// because of err.
-func (f *follower) carry(p *partition, l *link, err error) {
-	if before := f.carriers[p]; before != l {
-		f.carriers[p] = l
-		var to *carrier
-		if l != nil {
-			to = l.carrier
-		}
-		p.handOver(to, err)
-		if before != nil {
-			before.drop(p)
-		}
-		if l != nil {
-			l.take(p)
-		}
-	}
-	if l == nil {
-		f.board.lost(part{partition: p}, err)
+// carry makes l, and no other link, subscribe the partition.
+func (f *follower) carry(p *partition, l *link) {
+	if p.carrier.Load() != l.carrier {
+		p.handOver(l.carrier, fmt.Errorf("%w to %s", errMoved, l.address))
+		l.take(p)
 	}
 }
 

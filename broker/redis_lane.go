@@ -113,7 +113,7 @@ func (l *lane) expire() {
 
 func (l *lane) fail(late []*publication) {
 	if len(late) > 0 {
-		l.partition.suspect()
+		l.partition.link().suspect()
 		l.exchange().answer(late, errNoAnswer)
 	}
 }

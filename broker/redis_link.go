@@ -3,8 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 
 	"tidegate/broker/lock"
 )
@@ -21,20 +19,12 @@ type link struct {
 	end     context.CancelCauseFunc
 
 	// Guarded by mu, which must be taken before a partition's mu.
-	mu         lock.Mutex[lock.Link]
-	connected  bool
-	partitions map[*partition]struct{}
+	mu        lock.Mutex[lock.Link]
+	connected bool
 }
 
 func newLink(s *servers, b *board, address string, end context.CancelCauseFunc) *link {
-	return &link{
-		carrier:    &carrier{wake: newWake()},
-		servers:    s,
-		board:      b,
-		address:    address,
-		end:        end,
-		partitions: make(map[*partition]struct{}),
-	}
+	return &link{carrier: &carrier{wake: newWake()}, servers: s, board: b, address: address, end: end}
 }
 
 // connect prepares all partitions for a new connection.
@@ -43,7 +33,7 @@ func (l *link) connect() {
 	defer l.mu.Unlock()
 	l.connected = true
 	l.suspected.Store(false)
-	for p := range l.partitions {
+	for _, p := range l.carried() {
 		p.begin(l.carrier)
 	}
 }
@@ -66,28 +56,23 @@ func (l *link) fail(p *partition, err error) {
 }
 
 // carried returns the partitions of the link.
-func (l *link) carried() []*partition {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Collect(maps.Keys(l.partitions))
+func (l *link) carried() (list []*partition) {
+	for _, p := range l.board.all {
+		if p.carrier.Load() == l.carrier {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
-// take adds a partition, which the link subscribes from now on.
+// take subscribes a partition that was handed over to the link.
 func (l *link) take(p *partition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.partitions[p] = struct{}{}
 	if l.connected {
 		p.begin(l.carrier)
 		l.poke()
 	}
-}
-
-// drop removes a partition. Messages of it that the server still sends are ignored.
-func (l *link) drop(p *partition) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.partitions, p)
 }
 
 // retry subscribes again the partitions that Redis has refused.

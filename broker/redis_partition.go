@@ -218,26 +218,12 @@ func (p *partition) receive(by *carrier, r Receiver, m Message) {
 	}
 }
 
-// suspect makes the link probe its connection, because somebody waited in vain.
-func (p *partition) suspect() {
-	if l := p.carrier.Load(); l != nil {
-		l.suspect()
+// link returns the carrier of the link that subscribes it, or one of nobody.
+func (p *partition) link() *carrier {
+	if by := p.carrier.Load(); by != nil {
+		return by
 	}
-}
-
-// answers returns how many answers the link has received from Redis.
-func (p *partition) answers() uint64 {
-	if l := p.carrier.Load(); l != nil {
-		return l.answers.Load()
-	}
-	return 0
-}
-
-// poke wakes the sender of the link.
-func (p *partition) poke() {
-	if l := p.carrier.Load(); l != nil {
-		l.poke()
-	}
+	return &carrier{}
 }
 
 // leaves reports whether vouch would first have to ask the former master.

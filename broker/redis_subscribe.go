@@ -11,7 +11,7 @@ const subscribeBatch = 1000
 
 // join begins a request: its names will be subscribed with the next commands.
 func (p *partition) join(q *request) {
-	q.settled, q.answers = make(chan struct{}), p.answers()
+	q.settled, q.answers = make(chan struct{}), p.link().answers.Load()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q.err = p.err
@@ -19,7 +19,7 @@ func (p *partition) join(q *request) {
 		for _, name := range q.names {
 			p.joinOne(q, name)
 		}
-		p.poke()
+		p.link().poke()
 	}
 	if q.due == 0 {
 		close(q.settled)
@@ -85,11 +85,11 @@ func (q *request) look() {
 		return
 	}
 	q.silent++
-	if now := q.partition.answers(); now != q.answers {
+	if now := q.partition.link().answers.Load(); now != q.answers {
 		q.answers, q.silent = now, 0
 	}
 	if q.silent == answerLooks {
-		q.partition.suspect()
+		q.partition.link().suspect()
 		q.failed = errNoAnswer
 	}
 }
@@ -143,7 +143,7 @@ func (p *partition) part(name string, s *subscription) {
 	delete(p.subscriptions, name)
 	if s.sent || s.known() { // what was subscribed before an attempt may still be so
 		p.parting = append(p.parting, name)
-		p.poke()
+		p.link().poke()
 	}
 }
 
@@ -205,7 +205,7 @@ func (p *partition) confirmed(by *carrier, life uint64, batch []joiner) {
 		return
 	}
 	p.unconfirmed = 0
-	p.poke()
+	p.link().poke()
 	for _, j := range batch {
 		if !j.ended && !j.known() {
 			j.request.countDown()
