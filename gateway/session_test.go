@@ -154,6 +154,29 @@ func TestSession_NothingOfAConflatedChannelFollowsItsEnd(t *testing.T) {
 	}
 }
 
+// Else a client that loads its state after the gap would take an older message for a newer one.
+func TestSession_WhatWaitsOfAConflatedChannelComesBeforeAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLossy()
+		n := startNode(t, gateway.Config{Broker: l, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}})
+		p := n.listen("ticker")
+		resume := p.stall()
+		for i := range 100 {
+			n.publish("ticker", "%d", i)
+			synctest.Wait()
+		}
+		l.Gap([]string{"ticker"}, errCut)
+		synctest.Wait()
+		n.publish("ticker", "100")
+		resume()
+		p.expect("message ticker 100")
+		lines := p.lines()
+		if want := []string{"message ticker 99 ", "gap ticker", "message ticker 100 "}; !slices.Equal(lines[max(0, len(lines)-3):], want) {
+			t.Errorf("it heard %q, want %q at last", lines, want)
+		}
+	})
+}
+
 // What a slow client resumes on a channel includes the message that waits for it there.
 func TestSession_WhoResumesOnAConflatedChannelHearsNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -106,6 +106,9 @@ func (ch *Channel) sendNews(a *audience, frame Frame, n *News) {
 		if m.of.skipsNews(n, frame.Others) {
 			continue
 		}
+		if n.Kind == Gap { // what waits of a conflated channel was published before
+			woken.add(m, m.out.QueueLatest(ch, ch.all.Outboxes))
+		}
 		woken.add(m, push(m.out, frame.Data, ch.all.Outboxes))
 	}
 	woken.rouse()
