@@ -14,14 +14,15 @@ import (
 // key belongs to no channel. Its fields:
 //
 //	NAME      when the entry expires, in Unix milliseconds of Redis's clock, a space, its value
-//	 version  counts changes; it starts at the time, so that it differs if the register was lost
+//	 version  the time of the last change, or one more than before it if that is later. A smaller
+//	          one than a node has seen shows that Redis has lost changes
 const registerKey = " register"
 
 const registerLua = epochLua + `
 local key, now = KEYS[1], milliseconds()
 
 local function changed()
-  redis.call('HSET', key, ' version', number(tonumber(redis.call('HGET', key, ' version') or now) + 1))
+  redis.call('HSET', key, ' version', number(math.max(now, tonumber(redis.call('HGET', key, ' version') or 0) + 1)))
 end
 
 local function expiry(entry) return tonumber(string.match(entry, '^%d+')) or 0 end

@@ -40,17 +40,22 @@ func (d *Denials) Deny(ctx context.Context, p *Principal, what Denial) (Denial, 
 	if err := checkDenial(&what); err != nil {
 		return Denial{}, err
 	}
-	value, err := json.Marshal(what)
-	if err == nil {
-		err = d.register.Enter(ctx, what.ID(), value, time.Until(what.Until))
-	}
-	switch {
+	switch err := d.enter(ctx, &what); {
 	case errors.Is(err, broker.ErrRegisterFull):
 		return Denial{}, failf(LimitExceeded, "as many bans and revocations are in force as can be: lift some first")
 	case err != nil:
 		return Denial{}, err
 	}
 	return what, d.spread(ctx)
+}
+
+// enter adds a denial to the register.
+func (d *Denials) enter(ctx context.Context, what *Denial) error {
+	value, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	return d.register.Enter(ctx, what.ID(), value, time.Until(what.Until))
 }
 
 // Lift removes a denial by its ID. It returns NotFound if there is none.
@@ -122,6 +127,11 @@ func (d *Denials) renew(ctx context.Context) error {
 		return ctx.Err()
 	}
 	entries, version, err := d.register.Entries(ctx, d.version)
+	if err == nil && version < d.version && d.read.Load() {
+		if err = d.enterLost(ctx, entries); err == nil {
+			entries, version, err = d.register.Entries(ctx, d.version)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -131,6 +141,23 @@ func (d *Denials) renew(ctx context.Context) error {
 		d.changed()
 	}
 	d.read.Store(true)
+	return nil
+}
+
+// enterLost enters what this node knows to be denied and the register, which has gone back to an
+// older version, does not have: Redis has lost it.
+func (d *Denials) enterLost(ctx context.Context, entries []broker.Entry) error {
+	there := make(map[string]bool, len(entries))
+	for _, entry := range entries {
+		there[entry.Name] = true
+	}
+	lost := slices.DeleteFunc(d.All(), func(of Denial) bool { return there[of.ID()] })
+	for i := range lost {
+		if err := d.enter(ctx, &lost[i]); err != nil && !errors.Is(err, broker.ErrRegisterFull) {
+			return err
+		}
+	}
+	d.log.Warn("Redis had lost bans or revocations: they are in force again", "lost", len(lost))
 	return nil
 }
 

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,41 @@ func TestDenying_HoldsWhenRedisHasBeenRestarted(t *testing.T) {
 	}
 	_, err := first.tryConnect(gateway.Hello{Principal: gateway.Principal{User: "bob"}})
 	wantCode(t, err, gateway.Forbidden)
+}
+
+// A failover may lose a ban that has just been confirmed, too: it is like an older copy of the data.
+func TestDenying_HoldsWhenRedisHasLostIt(t *testing.T) {
+	redis := brokertest.StartRedis(t)
+	first := startMember(t, redis, "first", gateway.Config{})
+	first.awaitNodes("first")
+	deny := func(user string) {
+		t.Helper()
+		if _, err := first.Denials.Deny(t.Context(), &backend, gateway.Denial{User: user}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deny("alice")
+	older := redis.CLI("HGET", "tidegate: register", " version")
+	deny("bob")
+	bob := first.Denials.All()[slices.IndexFunc(first.Denials.All(), func(d gateway.Denial) bool { return d.User == "bob" })].ID()
+	for what, lose := range map[string]func(){
+		"all of it": func() { redis.CLI("FLUSHALL") },
+		"the latest": func() {
+			redis.CLI("EVAL", "redis.call('HDEL', KEYS[1], ARGV[1]) redis.call('HSET', KEYS[1], ' version', ARGV[2])", "1", "tidegate: register", bob, older)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			lose()
+			brokertest.Eventually(t, "the ban to be in Redis again", func() bool { return redis.CLI("HEXISTS", "tidegate: register", bob) == "1" })
+			later := startMember(t, redis, "later-"+strings.Fields(what)[0], gateway.Config{})
+			for _, m := range []*member{first, later} {
+				for _, user := range []string{"alice", "bob"} {
+					_, err := m.tryConnect(gateway.Hello{Principal: gateway.Principal{User: user}})
+					wantCode(t, err, gateway.Forbidden)
+				}
+			}
+		})
+	}
 }
 
 func TestDenying_WithoutARegisterThereIsNone(t *testing.T) {
