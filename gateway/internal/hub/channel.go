@@ -103,9 +103,10 @@ type past struct {
 // repair is a repair under way: it reads what the channel has missed from its history,
 // and sends it to the audience in order, up to where live messages continue.
 type repair struct {
-	ch    *Channel
-	done  chan struct{} // closed when the repair has ended
-	hurry chan struct{} // signaled when the broker may be reachable again
+	ch      *Channel
+	done    chan struct{} // closed when the repair has ended
+	hurry   chan struct{} // signaled when the broker may be reachable again
+	counted bool          // a gap was found, and is in the counters; guarded by the channel's mu
 }
 
 // rangeRead is a read of the history that several clients may wait for.

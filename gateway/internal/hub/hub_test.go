@@ -208,6 +208,25 @@ func TestHub_AnAudienceHearsInOrderAndAHoleIsRepaired(t *testing.T) {
 	a.expect("1 2 3 4")
 }
 
+// counted is a Counter that can be read.
+type counted int
+
+func (c *counted) Inc() { *c++ }
+
+func TestHub_AHoleIsCountedOnceHoweverManyReadsItTakes(t *testing.T) {
+	w := newWorld(t, keeping, 0)
+	var repaired counted
+	w.Counters.Repaired = &repaired
+	w.enter("a", Join{})
+	messages := w.publish(make([]string, 1000)...)
+	w.hear(messages[len(messages)-1])
+	w.Missed([]string{"chat"})
+	w.Background.Wait()
+	if repaired != 1 {
+		t.Errorf("one hole was counted %d times", repaired)
+	}
+}
+
 func TestHub_WhoComesBackIsGivenWhatItMissedAndThenWhatIsLive(t *testing.T) {
 	w := newWorld(t, keeping, 0)
 	w.publish("1", "2", "3")

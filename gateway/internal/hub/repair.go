@@ -122,11 +122,9 @@ func (r *repair) deliverMissing(ctx context.Context, page broker.Page) {
 func (r *repair) merge(page broker.Page) {
 	r.ch.mu.Lock()
 	defer r.ch.mu.Unlock()
-	switch {
-	case r.ch.Merge(page):
+	if r.ch.Merge(page) {
+		r.counted = true
 		r.ch.announceGap()
-	case len(page.Messages) > 0:
-		r.ch.all.Counters.Repaired.Inc()
 	}
 }
 
@@ -141,6 +139,10 @@ func (r *repair) deliverPortion(messages []broker.Message) (others []broker.Mess
 		}
 		if e := (&timeline.Entry{Message: messages[i]}); r.ch.Follow(e, time.Now()) {
 			r.ch.deliver(e)
+			if !r.counted {
+				r.counted = true
+				r.ch.all.Counters.Repaired.Inc()
+			}
 			sent += len(e.Message.Payload) + FrameOverhead
 		}
 	}
