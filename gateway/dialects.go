@@ -64,8 +64,8 @@ func (d *dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
 }
 
 // EncodeDelta returns the frame of a message for clients that have the previous one.
-func (d *dialect) EncodeDelta(m, before *broker.Message, differences *Differences) ([]byte, error) {
-	frame, err := d.encode(Delta{m, before, differences})
+func (d *dialect) EncodeDelta(m, before *broker.Message) ([]byte, error) {
+	frame, err := d.encode(Delta{m, before})
 	return frame.Data, err
 }
 

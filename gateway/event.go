@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"tidegate/broker"
-	"tidegate/gateway/internal/timeline"
 )
 
 // Event is something that the gateway tells a client: one of the structs of this file. A
@@ -86,12 +85,8 @@ type Message struct{ *broker.Message }
 // deltas must encode each of them.
 type Delta struct {
 	*broker.Message
-	Before      *broker.Message
-	Differences *Differences // between Before and Message, shared by all protocols and formats that need the same
+	Before *broker.Message
 }
-
-// Differences caches the differences between two messages; see Differences.In.
-type Differences = timeline.Differences
 
 // Members answers a Presence.
 type Members struct {

@@ -225,37 +225,6 @@ func TestEncode_TellsThatASubscriptionOfTheServersHasNotRecovered(t *testing.T) 
 	}
 }
 
-// All formats and framings share one comparison of two messages if the data is the same in
-// all of them; otherwise each format has one.
-func TestEncode_ComparesAPairOnce(t *testing.T) {
-	message := func(text string) *broker.Message { return &broker.Message{Channel: "c", Payload: []byte(text)} }
-	long := `{"title":"the state of the match","home":`
-	for _, c := range []struct {
-		name          string
-		before, after *broker.Message
-		forms         int
-	}{
-		{"on one line", message(long + "0}"), message(long + "1}"), 1},
-		{"on two lines", message(long + "\n0}"), message(long + "1}"), 2},
-		{"of two kinds", &broker.Message{Payload: []byte(long + "0"), Kind: broker.Text}, message(long + "1}"), 2},
-	} {
-		d := new(gateway.Differences)
-		for _, p := range []centrifuge.Protocol{{}, {Framing: centrifuge.Lines}, {Framing: centrifuge.Events}, {Format: centrifuge.Protobuf}, {Format: centrifuge.Protobuf, Framing: centrifuge.Lines}} {
-			if _, err := p.Encode(gateway.Delta{Message: c.after, Before: c.before, Differences: d}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		const most = 10
-		forms := most
-		for form := range uint8(most) {
-			d.In(form, func() []byte { forms--; return nil })
-		}
-		if forms != c.forms {
-			t.Errorf("%s: it was compared in %d forms, want %d", c.name, forms, c.forms)
-		}
-	}
-}
-
 func TestEncode_SaysWhenToRenewAToken(t *testing.T) {
 	for left, want := range map[time.Duration][2]int{time.Hour: {3570, 3580}, 40 * time.Second: {25, 30}, time.Second: {1, 1}, -time.Second: {1, 1}} {
 		for _, command := range []string{`{"id":1,"connect":{}}`, `{"id":1,"refresh":{"token":"t"}}`} {

@@ -278,8 +278,7 @@ func publicationOf(m *broker.Message, f Format) *wire.Publication {
 func deltaOf(e gateway.Delta, f Format) *wire.Publication {
 	p := publicationOf(e.Message, f)
 	if e.Before != nil {
-		work := func() []byte { return fossil.Delta(dataOf(e.Before, f), p.Data) }
-		if delta := e.Differences.In(uint8(formOf(e, f)), work); delta != nil {
+		if delta := fossil.Delta(dataOf(e.Before, f), p.Data); delta != nil {
 			p.Data, p.Delta = delta, true
 		}
 	}
@@ -287,19 +286,6 @@ func deltaOf(e gateway.Delta, f Format) *wire.Publication {
 		p.Data = jsontext.AppendString(nil, p.Data)
 	}
 	return p
-}
-
-// formOf returns the format in which two messages are compared. JSON that is sent unchanged
-// is the same in both formats, so they share one comparison.
-func formOf(e gateway.Delta, f Format) Format {
-	if f == JSON && isBare(e.Message) && isBare(e.Before) {
-		return Protobuf
-	}
-	return f
-}
-
-func isBare(m *broker.Message) bool {
-	return m.Kind == broker.JSON && !bytes.ContainsAny(m.Payload, "\r\n")
 }
 
 // tagsOf returns the tags of a message, including the event name.

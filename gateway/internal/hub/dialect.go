@@ -42,7 +42,7 @@ func (d *Dialect) Deltas() *Dialect { return d.full }
 // EncodeMessage returns the frame of a message, in full.
 func (d *Dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
 	if d.manner != plain {
-		return d.EncodeDelta(m, nil, nil)
+		return d.EncodeDelta(m, nil)
 	}
 	return d.Encoder.EncodeMessage(m)
 }

@@ -12,7 +12,6 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
-	"tidegate/gateway/internal/timeline"
 	"tidegate/gateway/internal/wall"
 	"tidegate/gateway/rules"
 )
@@ -137,7 +136,7 @@ type words struct{}
 
 func (words) EncodeMessage(m *broker.Message) ([]byte, error) { return m.Payload, nil }
 
-func (words) EncodeDelta(m, before *broker.Message, _ *timeline.Differences) ([]byte, error) {
+func (words) EncodeDelta(m, before *broker.Message) ([]byte, error) {
 	if before == nil {
 		return m.Payload, nil
 	}

@@ -7,7 +7,6 @@ import (
 	"tidegate/broker"
 	"tidegate/gateway/internal/attendance"
 	"tidegate/gateway/internal/outbox"
-	"tidegate/gateway/internal/timeline"
 )
 
 // Subscriber is a session as its channels see it. Its methods do not block, and may be
@@ -88,9 +87,8 @@ type Encoder interface {
 	EncodeMessage(*broker.Message) ([]byte, error)
 
 	// EncodeDelta returns the frame of m for a client that has before; if before is nil, the
-	// frame contains the whole message. Encoders share the differences between the two
-	// messages in d.
-	EncodeDelta(m, before *broker.Message, d *timeline.Differences) ([]byte, error)
+	// frame contains the whole message.
+	EncodeDelta(m, before *broker.Message) ([]byte, error)
 
 	EncodeNews(*News) (Frame, error)
 }

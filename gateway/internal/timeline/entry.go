@@ -14,7 +14,6 @@ type Entry struct {
 
 	first encoded // most entries need only this one
 	more  []encoded
-	pairs []pair
 	kept  int   // bytes of these
 	until int64 // when the tail drops the entry, in Unix nanoseconds
 }
@@ -42,24 +41,15 @@ func (e *Entry) find(by any, before broker.Position) (frame []byte, found bool) 
 
 // keep keeps a frame, unless there is no room for it.
 func (e *Entry) keep(f encoded) {
-	switch {
-	case !e.hold(len(f.frame)):
-	case e.first.by == nil:
+	kept := e.kept + len(f.frame) + keptOverhead
+	if kept > e.room() {
+		return
+	}
+	if e.kept = kept; e.first.by == nil {
 		e.first = f
-	default:
+	} else {
 		e.more = append(e.more, f)
 	}
-}
-
-// hold counts n more bytes that the entry keeps besides its message, and reports whether there
-// was room for them.
-func (e *Entry) hold(n int) bool {
-	n += e.kept + keptOverhead
-	if n > e.room() {
-		return false
-	}
-	e.kept = n
-	return true
 }
 
 // room returns how many bytes the entry may keep besides its message: enough for a frame in Base64.
@@ -87,9 +77,8 @@ func (e *Entry) Frame(by Encoder) ([]byte, error) {
 
 // DeltaEncoder encodes a message as its difference from an earlier one.
 type DeltaEncoder interface {
-	// EncodeDelta returns the frame of m for a client that has before. All encoders of m
-	// share the work stored in d; d is nil if no other encoder will ask for it.
-	EncodeDelta(m, before *broker.Message, d *Differences) ([]byte, error)
+	// EncodeDelta returns the frame of m for a client that has before.
+	EncodeDelta(m, before *broker.Message) ([]byte, error)
 }
 
 // Delta returns the frame that by makes of the message for a client that has before. It
@@ -99,63 +88,11 @@ func (e *Entry) Delta(before *broker.Message, by DeltaEncoder) ([]byte, error) {
 	if frame, found := e.find(by, at); found && !at.IsZero() {
 		return frame, nil
 	}
-	frame, err := by.EncodeDelta(&e.Message, before, e.differences(before))
+	frame, err := by.EncodeDelta(&e.Message, before)
 	if err == nil && !at.IsZero() {
 		e.keep(encoded{by, at, frame})
 	}
 	return frame, err
-}
-
-// pair holds the differences between an entry's message and an earlier one.
-type pair struct {
-	before      broker.Position
-	differences *Differences
-}
-
-func (e *Entry) differences(before *broker.Message) *Differences {
-	if before.Position.IsZero() {
-		return nil
-	}
-	for _, p := range e.pairs {
-		if p.before == before.Position {
-			return p.differences
-		}
-	}
-	d := &Differences{of: e}
-	if e.hold(0) {
-		e.pairs = append(e.pairs, pair{before.Position, d})
-	}
-	return d
-}
-
-// Differences caches the differences between two messages, one for each form that encoders
-// use. Its methods must not be called concurrently.
-type Differences struct {
-	of    *Entry // has the room for them; nil: no limit
-	known []difference
-}
-
-type difference struct {
-	form uint8
-	text []byte
-}
-
-// In returns the differences in the given form. It calls work only the first time; on a nil
-// receiver, or if there is no room to keep them, every time.
-func (d *Differences) In(form uint8, work func() []byte) []byte {
-	if d == nil {
-		return work()
-	}
-	for _, known := range d.known {
-		if known.form == form {
-			return known.text
-		}
-	}
-	text := work()
-	if d.of == nil || d.of.hold(len(text)) {
-		d.known = append(d.known, difference{form, text})
-	}
-	return text
 }
 
 // weight estimates the most memory that a buffered entry takes, in bytes.
@@ -164,7 +101,7 @@ func (e *Entry) weight() int { return entryBytes + e.Message.Size() + e.room() }
 const (
 	messageOverhead = 1 << 10
 	entryBytes      = 512 // without what it refers to
-	keptOverhead    = 32  // of each frame and difference
+	keptOverhead    = 32  // of each frame
 )
 
 func (e *Entry) offset() uint64 { return e.Message.Position.Offset }

@@ -51,41 +51,9 @@ func TestStore_CountsAllOfAMessage(t *testing.T) {
 // tellingBefore counts its calls.
 type tellingBefore struct{ asked *int }
 
-func (b tellingBefore) EncodeDelta(m, before *broker.Message, _ *Differences) ([]byte, error) {
+func (b tellingBefore) EncodeDelta(m, before *broker.Message) ([]byte, error) {
 	*b.asked++
 	return []byte(string(m.Payload) + " after " + string(before.Payload)), nil
-}
-
-// comparing encodes differences in one of several ways, in a form that other
-// encoders may use, too.
-type comparing struct {
-	way, form uint8
-	compared  *int
-}
-
-func (c comparing) EncodeDelta(m, before *broker.Message, d *Differences) ([]byte, error) {
-	return d.In(c.form, func() []byte {
-		*c.compared++
-		return []byte(string(m.Payload) + " after " + string(before.Payload))
-	}), nil
-}
-
-func TestEntry_EncodersOfAPairShareWhatDiffers(t *testing.T) {
-	e := &Entry{Message: broker.Message{Payload: []byte("third"), Position: at("e", 3)}}
-	first := broker.Message{Payload: []byte("first"), Position: at("e", 1)}
-	second := broker.Message{Payload: []byte("second"), Position: at("e", 2)}
-	transient := broker.Message{Payload: []byte("transient")}
-	compared := 0
-	for _, c := range []struct {
-		before    *broker.Message
-		way, form uint8
-		compared  int
-	}{{&second, 1, 0, 1}, {&second, 2, 0, 1}, {&second, 3, 1, 2}, {&second, 4, 1, 2}, {&first, 1, 0, 3}, {&second, 5, 0, 3}, {&transient, 1, 0, 4}, {&transient, 2, 0, 5}} {
-		frame, err := e.Delta(c.before, comparing{c.way, c.form, &compared})
-		if want := "third after " + string(c.before.Payload); err != nil || string(frame) != want || compared != c.compared {
-			t.Errorf("%q, %v, compared %d times; want %q, %d", frame, err, compared, want, c.compared)
-		}
-	}
 }
 
 func TestEntry_ADeltaIsEncodedOnceForEachPair(t *testing.T) {
