@@ -18,7 +18,7 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 	reached := func(do func(*Session, errand) bool) cluster.Answerer {
 		return answerer(func(_ context.Context, e errand, say sayer) error { return say(g.sessions.reach(e, do)) })
 	}
-	return cluster.New(cluster.Config{
+	others := cluster.New(cluster.Config{
 		Broker: g.broker, Node: g.node, Lease: g.lease, Log: g.log, Wall: g.wall,
 		About: func() any { return about() },
 		Explain: func(err error) *cluster.Failure {
@@ -46,8 +46,10 @@ func newCluster(g *Gateway, c *Config) *cluster.Cluster {
 			endTrace:        answerer(func(_ context.Context, e errand, _ sayer) error { g.hub.EndTrace(e.Mark); return nil }),
 			forgetHistory:   answerer(func(_ context.Context, e errand, _ sayer) error { return g.forgetHere(e.Channel, e.Cursor) }),
 		},
-		Ears: map[string]cluster.Ear{sessionFrame: g.sessions.hearFrame, noticesInLine: g.hearOfNotices, partsWord: g.Nodes.ears.hear},
 	})
+	others.Hear(sessionFrame, g.sessions.hearFrame)
+	others.Hear(noticesInLine, g.hearOfNotices)
+	return others
 }
 
 // answerer decodes the errand and calls do.

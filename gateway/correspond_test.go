@@ -29,7 +29,7 @@ func TestTell_ReachesWhoHearsTheTopicInOrder(t *testing.T) {
 			}
 		}
 		wantCode(t, members[from].Nodes.Tell(t.Context(), "n1", "numbers", "no"), gateway.RateLimited)
-		wantCode(t, members[from].Nodes.Tell(t.Context(), "n1", "letters", "a"), gateway.NotFound)
+		wantCode(t, members[from].Nodes.Tell(t.Context(), "n1", "letters", "a"), gateway.Unavailable)
 	}
 	wantCode(t, members[0].Nodes.Tell(t.Context(), "n7", "numbers", 1), gateway.Unavailable)
 	ended, end := context.WithCancelCause(t.Context())

@@ -34,7 +34,6 @@ const (
 const (
 	sessionFrame  = "session_frame"
 	noticesInLine = "notices_in_line"
-	partsWord     = "parts"
 )
 
 // sayer sends one part of the result of an errand.

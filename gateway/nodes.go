@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 
 	"tidegate/gateway/internal/cluster"
 )
@@ -18,8 +17,6 @@ type Nodes struct {
 	cluster *cluster.Cluster
 	budget  *Budget // long answers count against it
 	log     *slog.Logger
-
-	ears ears
 }
 
 // NodeInfo describes a live node.
@@ -69,18 +66,14 @@ func (n *Nodes) Alive() []string { return n.cluster.Alive() }
 // Hear registers ear for messages with the given topic (see Tell). It serves transports whose
 // requests may arrive at a node other than that of their session. Call it once for a topic,
 // before any message of the topic is sent.
-func (n *Nodes) Hear(topic string, ear Ear) { n.ears.add(topic, ear) }
+func (n *Nodes) Hear(topic string, ear Ear) { n.cluster.Hear(topic, ear) }
 
 // Tell sends body, as JSON, to the ear that another node has registered for the topic, and
 // returns when the ear has accepted it. The error is nil or an *Error; with the code
 // Unavailable, the message may or may not have been accepted. Messages sent by one goroutine
 // to a node arrive in order.
 func (n *Nodes) Tell(ctx context.Context, node, topic string, body any) error {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return failf(BadRequest, "%v", err)
-	}
-	if err := n.cluster.Tell(ctx, node, partsWord, partWord{topic, encoded}); err != nil {
+	if err := n.cluster.Tell(ctx, node, topic, body); err != nil {
 		return ErrorOf(err)
 	}
 	return nil
@@ -130,27 +123,4 @@ func decoded[T any](n *Nodes, topic string, add func(T)) func(json.RawMessage) {
 // one at a time, in order of arrival. Those of this node come in the goroutines of their
 // senders, so an Ear may be called concurrently. It must not block. Its error is returned to
 // the sender.
-type Ear func(from string, body json.RawMessage) error
-
-// partWord is a message between components of nodes.
-type partWord struct {
-	Topic string          `json:"topic"`
-	Body  json.RawMessage `json:"body"`
-}
-
-// ears maps topics to ears. All methods are safe for concurrent use.
-type ears struct{ by sync.Map }
-
-func (e *ears) add(topic string, ear Ear) { e.by.Store(topic, ear) }
-
-func (e *ears) hear(from string, body json.RawMessage) error {
-	var w partWord
-	if err := json.Unmarshal(body, &w); err != nil {
-		return failf(BadRequest, "%v", err)
-	}
-	ear, known := e.by.Load(w.Topic)
-	if !known {
-		return failf(NotFound, "nobody listens to %q here", w.Topic)
-	}
-	return ear.(Ear)(from, w.Body)
-}
+type Ear = cluster.Ear

@@ -39,11 +39,7 @@ func (u *Users) FindSession(ctx context.Context, id string) (found SessionInfo, 
 // have arrived. The client must have presented the key, since anybody may know the ID. Frames
 // sent by one goroutine are handled in order. The caller charges the client: see Spend.
 func (u *Users) SendTo(ctx context.Context, node, session, key string, frame Frame) error {
-	err := u.nodes.cluster.Tell(ctx, node, sessionFrame, sentFrame{session, key, frame.Data, frame.Binary})
-	if err != nil {
-		return ErrorOf(err)
-	}
-	return nil
+	return u.nodes.Tell(ctx, node, sessionFrame, sentFrame{session, key, frame.Data, frame.Binary})
 }
 
 // Spend charges an address for a request of a client with a session on any node. An error has

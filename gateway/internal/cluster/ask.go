@@ -69,7 +69,7 @@ func (c *Cluster) take(q question) {
 	if q.From == c.config.Node {
 		return
 	}
-	if c.config.Ears[q.Topic] != nil {
+	if _, heard := c.ears.Load(q.Topic); heard {
 		c.hearOther(&q)
 		return
 	}

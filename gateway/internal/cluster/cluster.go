@@ -21,6 +21,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +31,7 @@ import (
 	"tidegate/gateway/internal/wall"
 )
 
-// Config configures a Cluster. Answers, ByClients and Ears may be nil.
+// Config configures a Cluster. Answers and ByClients may be nil.
 type Config struct {
 	Broker    broker.Broker
 	Node      string                   // name of this node, unique in the cluster and never used again
@@ -42,9 +43,8 @@ type Config struct {
 	Explain   func(err error) *Failure // converts an error of an Answerer or Ear for the other node
 	Answers   map[string]Answerer      // by topic; for Ask
 	ByClients []string                 // topics in Answers that clients' requests can cause: no other question waits for these
-	Ears      map[string]Ear           // by topic; for Tell
 	Log       *slog.Logger
-	Wall      *wall.Wall // catches panics, including those of Answers and Ears
+	Wall      *wall.Wall // catches panics, including those of Answers and of each Ear
 }
 
 // Cluster is this node's membership. All methods are safe for concurrent use.
@@ -60,6 +60,7 @@ type Cluster struct {
 	joinedAt  time.Time     // set before joined is closed
 	deaf      atomic.Bool   // the broker cannot be used
 	unheard   atomic.Bool   // this node's own last hello has not come back yet
+	ears      sync.Map      // of Ear, by topic
 
 	// Log what others may cause at any rate.
 	untaken, unanswered, strange rate.Sometimes
@@ -192,3 +193,7 @@ const PartBytes = 32 << 10
 // of arrival, and for what this node tells itself in the goroutine of the sender, so it may be
 // called concurrently. It must not block. Its error is returned to the sender.
 type Ear func(from string, body json.RawMessage) error
+
+// Hear makes ear handle what nodes tell under a topic. Call it once for a topic, before any node
+// tells something under it.
+func (c *Cluster) Hear(topic string, ear Ear) { c.ears.Store(topic, ear) }

@@ -92,12 +92,13 @@ func (w *town) Rest()               {}
 func TestTell_ArrivesInOrderAndIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		heard := make(map[string][]string)
-		w := startTown(t, func(node string) Config {
-			return Config{Ears: map[string]Ear{"count": func(from string, body json.RawMessage) error {
-				heard[node] = append(heard[node], from+string(body))
+		w := startTown(t, func(string) Config { return Config{} }, "a", "b", "c")
+		for name, node := range w.nodes {
+			node.Hear("count", func(from string, body json.RawMessage) error {
+				heard[name] = append(heard[name], from+string(body))
 				return nil
-			}}}
-		}, "a", "b", "c")
+			})
+		}
 		var want []string
 		for i := range 50 {
 			want = append(want, "a"+strconv.Itoa(i))
@@ -116,9 +117,10 @@ func TestTell_ArrivesInOrderAndIsConfirmed(t *testing.T) {
 
 func TestTell_SaysWhyNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := startTown(t, func(string) Config {
-			return Config{Ears: map[string]Ear{"refuse": func(string, json.RawMessage) error { return &Failure{"forbidden", "no"} }}}
-		}, "a", "b", "deaf")
+		w := startTown(t, func(string) Config { return Config{} }, "a", "b", "deaf")
+		for _, node := range w.nodes {
+			node.Hear("refuse", func(string, json.RawMessage) error { return &Failure{"forbidden", "no"} })
+		}
 		w.silence("deaf")
 		for _, test := range []struct{ node, topic, code, text string }{
 			{"b", "refuse", "forbidden", "no"},
@@ -200,12 +202,12 @@ func TestRun_PanicOfAnAnswererOrAnEarEndsNothing(t *testing.T) {
 		w := startTown(t, func(string) Config {
 			return Config{
 				Answers: map[string]Answerer{"x": func(context.Context, json.RawMessage, func(any) error) error { panic("boom") }},
-				Ears: map[string]Ear{
-					"bad":  func(string, json.RawMessage) error { panic("boom") },
-					"good": func(string, json.RawMessage) error { return nil },
-				},
 			}
 		}, "a", "b")
+		for _, node := range w.nodes {
+			node.Hear("bad", func(string, json.RawMessage) error { panic("boom") })
+			node.Hear("good", func(string, json.RawMessage) error { return nil })
+		}
 		a := w.nodes["a"]
 		for _, name := range []string{"b", "b", "b", "b", "b"} { // more than there are answering goroutines
 			w.nodes[name].take(question{ID: "q", From: "a", Topic: "x"})

@@ -49,11 +49,11 @@ func (c *Cluster) Tell(ctx context.Context, node, topic string, body any) error 
 
 // hear gives an Ear what it is told.
 func (c *Cluster) hear(q *question) error {
-	hear := c.config.Ears[q.Topic]
-	if hear == nil {
+	ear, heard := c.ears.Load(q.Topic)
+	if !heard {
 		return failf("the node %s has another version and does not listen to %s", c.config.Node, q.Topic)
 	}
-	return hear(q.From, q.Body)
+	return ear.(Ear)(q.From, q.Body)
 }
 
 // hearOther gives an Ear what another node tells it, and answers.
