@@ -9,7 +9,7 @@ import (
 // page is a run of one channel's history with contiguous offsets. The lock that guards the
 // timeline guards its pages, too.
 type page struct {
-	of      any             // the *Timeline it belongs to
+	of      *Timeline
 	after   broker.Position // the position the read started from; if messages were lost, entries begin later
 	entries []*Entry
 	weight  int
