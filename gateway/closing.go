@@ -28,39 +28,49 @@ func (s *Session) Close(reason Reason) {
 	})
 }
 
-// quit removes the session from a channel, tells the client, and reports whether it was on it.
+// quit removes the session from a channel, tells the client, and reports whether it was on it. It
+// waits for the broker afterwards: the client may subscribe again meanwhile.
 func (s *Session) quit(e Unsubscribed) bool {
 	sub := s.places.drop(e.Channel)
-	if sub != nil {
-		s.part(sub, e)
+	if sub == nil {
+		return false
 	}
-	return sub != nil
-}
-
-// part ends a subscription that was removed from the session's places, and tells the client before
-// it waits for the broker: the client may subscribe again meanwhile.
-func (s *Session) part(sub *subscription, e Unsubscribed) {
-	s.takeOff(sub, e)
+	s.part(sub, e)
 	s.gateway.hub.Release(&sub.Subscription)
+	return true
 }
 
-// takeOff is like part, but does not wait for the broker. The caller must release the subscription.
-func (s *Session) takeOff(sub *subscription, e Unsubscribed) {
-	s.places.noteEnd(sub, e.Code)
-	sub.Leave()
-	s.tell(e)
-}
-
-// releaseSoon releases subscriptions without waiting for the broker: other sessions wait for their turn.
-func (s *Session) releaseSoon(list []*subscription) {
-	if len(list) == 0 {
+// quitIf is like quit for the subscriptions for which why returns an error, but does not wait for
+// the broker: other sessions wait for their turn. It calls why with places.mu held.
+func (s *Session) quitIf(why func(*subscription) error) {
+	var errs []error
+	left := s.places.dropIf(func(sub *subscription) bool {
+		err := why(sub)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return err != nil
+	})
+	if len(left) == 0 {
 		return
 	}
+	for i, sub := range left {
+		e := ErrorOf(errs[i])
+		s.part(sub, Unsubscribed{Channel: sub.Channel(), Code: e.Code, Reason: e.Message, Expired: e == errExpired})
+	}
 	s.goOn(func() {
-		for _, sub := range list {
+		for _, sub := range left {
 			s.gateway.hub.Release(&sub.Subscription)
 		}
 	})
+}
+
+// part ends a subscription that was removed from the session's places, and tells the client. The
+// caller must release the subscription.
+func (s *Session) part(sub *subscription, e Unsubscribed) {
+	s.places.noteEnd(sub, e.Code)
+	sub.Leave()
+	s.tell(e)
 }
 
 // goOn runs f, a part of the session's work, in a new goroutine. A panic ends the session.

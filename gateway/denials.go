@@ -67,9 +67,9 @@ func (d *Denials) of(p *Principal, remote string) *Denial {
 	}, time.Now())
 }
 
-// ofAdmission returns the Denial that applies to an Admission, or nil. It does not consider
-// those that apply to the session itself. It may be called with the session's mu held.
-func (d *Denials) ofAdmission(a *Admission) *Denial {
+// check returns an error if an Admission is denied. It does not consider what is denied to the
+// session itself. It may be called with places.mu held.
+func (d *Denials) check(a *Admission) error {
 	if a == nil || a.As == nil {
 		return nil
 	}
@@ -77,7 +77,10 @@ func (d *Denials) ofAdmission(a *Admission) *Denial {
 	if a.by != nil {
 		p.Token = *a.by
 	}
-	return d.of(&p, "")
+	if denial := d.of(&p, ""); denial != nil {
+		return deniedBy(denial)
+	}
+	return nil
 }
 
 // deniedBy returns the error with which a denied command or request is answered.

@@ -30,7 +30,7 @@ func (e *expiring) closeDue(now time.Time) {
 			delete(e.sessions, s) // renewed
 		case now.Before(end):
 		case end != s.who().Expires:
-			s.goOn(s.leaveEnded)
+			s.leaveEnded(now)
 		default:
 			delete(e.sessions, s)
 			s.Close(TokenExpired)
@@ -40,10 +40,14 @@ func (e *expiring) closeDue(now time.Time) {
 
 const pingGrace = 2 * time.Second
 
-// leaveEnded ends the session's expired subscriptions.
-func (s *Session) leaveEnded() {
-	now := time.Now().UnixMilli()
-	for _, sub := range s.places.dropIf(func(sub *subscription) bool { return sub.end != 0 && sub.end <= now }) {
-		s.part(sub, Unsubscribed{Channel: sub.Channel(), Code: Unauthenticated, Reason: "the subscription's token has expired", Expired: true})
-	}
+// leaveEnded ends the session's subscriptions that have expired.
+func (s *Session) leaveEnded(now time.Time) {
+	s.quitIf(func(sub *subscription) error {
+		if sub.end != 0 && sub.end <= now.UnixMilli() {
+			return errExpired
+		}
+		return nil
+	})
 }
+
+var errExpired = failf(Unauthenticated, "the subscription's token has expired")

@@ -18,9 +18,9 @@ func (s *Session) renew(ctx context.Context, c Renew) error {
 	}
 	sub.Recount() // the identity may have changed
 	// A concurrent denial may have missed the new admission.
-	if d := s.gateway.Denials.ofAdmission(a); d != nil {
+	if err := s.gateway.Denials.check(a); err != nil {
 		s.leaveForbidden()
-		return deniedBy(d)
+		return err
 	}
 	s.gateway.expireSoon(s, a.Until)
 	s.tell(Renewed{ID: c.ID, Channel: name, Expires: a.Until})

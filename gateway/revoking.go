@@ -15,35 +15,18 @@ func (r *sessions) expel() {
 // leaveForbidden ends the session's subscriptions that were admitted by revoked tokens or as
 // banned users.
 func (s *Session) leaveForbidden() {
-	var why []*Denial
-	left := s.places.dropIf(func(sub *subscription) bool {
-		d := s.gateway.Denials.ofAdmission(sub.admission)
-		if d != nil {
-			why = append(why, d)
-		}
-		return d != nil
-	})
-	for i, sub := range left {
-		e := deniedBy(why[i])
-		s.takeOff(sub, Unsubscribed{Channel: sub.Channel(), Code: e.Code, Reason: e.Message})
-	}
-	s.releaseSoon(left)
+	s.quitIf(func(sub *subscription) error { return s.gateway.Denials.check(sub.admission) })
 }
 
 // reauthorize removes the session from the channels that the rules no longer allow, except
 // those granted by the server.
 func (s *Session) reauthorize() {
-	var left []*subscription
-	for _, sub := range s.places.all() {
+	p := s.who()
+	s.quitIf(func(sub *subscription) error {
+		if sub.granted {
+			return nil
+		}
 		name := sub.Channel()
-		if _, granted := s.places.has(sub); granted {
-			continue
-		}
-		if err := s.gateway.Authorize(s.whoOn(name), ToSubscribe, name); err != nil && s.places.remove(sub) {
-			e := ErrorOf(err)
-			s.takeOff(sub, Unsubscribed{Channel: name, Code: e.Code, Reason: e.Message})
-			left = append(left, sub)
-		}
-	}
-	s.releaseSoon(left)
+		return s.gateway.Authorize(sub.admission.applied(p, name), ToSubscribe, name)
+	})
 }

@@ -94,8 +94,8 @@ func (j *join) prepare(ctx context.Context, c Subscribe) {
 	if j.Err = err; err == nil {
 		j.reserve(terms{Terms: hub.Terms{NoEcho: c.NoEcho}, admission: admission})
 	}
-	if d := j.session.gateway.Denials.ofAdmission(admission); j.Err == nil && d != nil { // a concurrent denial may have missed the admission
-		j.Err = deniedBy(d)
+	if j.Err == nil {
+		j.Err = j.session.gateway.Denials.check(admission) // a concurrent denial may have missed the admission
 	}
 }
 
