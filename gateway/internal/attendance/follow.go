@@ -156,17 +156,21 @@ func (a *Attendance) mention(r *roster) {
 func (a *Attendance) readAgain(r *roster) {
 	if !r.reading {
 		r.reading = true
-		a.work.Go(func() { a.runReadAgain(r) })
+		a.work.Go(func() {
+			a.readUntil(r.channel, r.cover, func(read broker.Roster, err error) bool { return a.mend(r, read, err) })
+		})
 	}
 }
 
-func (a *Attendance) runReadAgain(r *roster) {
+// readUntil reads the members of a channel until done returns true for the result. It calls begin
+// before each read.
+func (a *Attendance) readUntil(channel string, begin func(), done func(broker.Roster, error) bool) {
 	for attempt := 0; a.life.Err() == nil; attempt++ {
 		a.reading <- struct{}{}
-		r.cover()
-		read, err := a.config.Presence.Members(a.life, r.channel)
+		begin()
+		read, err := a.config.Presence.Members(a.life, channel)
 		<-a.reading
-		if done := a.mend(r, read, err); done {
+		if done(read, err) {
 			return
 		}
 		pause.For(a.life, pause.Backoff(attempt))

@@ -88,7 +88,9 @@ func (a *Attendance) noteTaken(statements []statement, taken []bool, err error) 
 		}
 		if s.strays {
 			s.strays = false
-			a.work.Go(func() { a.dropStrays(s) })
+			a.work.Go(func() {
+				a.readUntil(s.channel, func() {}, func(read broker.Roster, err error) bool { return a.dropStrays(s, read, err) })
+			})
 		}
 		letGo(s.waiting) // they came while the statement was in flight, and nothing has changed since
 		s.waiting = nil
@@ -101,28 +103,19 @@ func (a *Attendance) noteTaken(statements []statement, taken []bool, err error) 
 	}
 }
 
-// dropStrays states who is not on the channel here, of those whom the broker may believe to be.
-func (a *Attendance) dropStrays(s *stays) {
-	for attempt := 0; a.life.Err() == nil; attempt++ {
-		a.reading <- struct{}{}
-		read, err := a.config.Presence.Members(a.life, s.channel)
-		<-a.reading
-		if err == nil {
-			a.noteStrays(s, read.Members)
-			return
-		}
-		pause.For(a.life, pause.Backoff(attempt))
-	}
-}
-
-func (a *Attendance) noteStrays(s *stays, members []broker.Member) {
+// dropStrays states who is not on the channel here, of those whom the broker may believe to be:
+// see readUntil.
+func (a *Attendance) dropStrays(s *stays, read broker.Roster, err error) (done bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.stays[s.channel] != s {
-		return // nobody is here, and the broker has been told
+	switch {
+	case err != nil:
+		return false
+	case a.stays[s.channel] != s:
+		return true // nobody is here, and the broker has been told
 	}
-	for i := range members {
-		if who := whoIs(&members[i]); members[i].Sessions > 0 {
+	for i := range read.Members {
+		if who := whoIs(&read.Members[i]); read.Members[i].Sessions > 0 {
 			s.stray(who.name(), who)
 		}
 	}
@@ -130,6 +123,7 @@ func (a *Attendance) noteStrays(s *stays, members []broker.Member) {
 		a.queue(s)
 		rouse(a.wake)
 	}
+	return true
 }
 
 // setAside moves what the broker could not be told from changed to aside. The caller must

@@ -6,7 +6,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"time"
+
+	"tidegate/gateway/internal/pause"
 )
 
 // AskAll is like Ask, but a silent node is an error.
@@ -53,14 +54,10 @@ func (c *Cluster) awaitOthers(ctx context.Context) error {
 	if err := c.Joined(); err != nil {
 		return failf("%v: try again", err)
 	}
-	known := time.NewTimer(time.Until(c.joinedAt.Add(greetTime)))
-	defer known.Stop()
-	select {
-	case <-known.C:
-		return nil
-	case <-ctx.Done():
+	if !pause.Until(ctx, c.joinedAt.Add(greetTime)) {
 		return failf("the request ended before the node knew the others")
 	}
+	return nil
 }
 
 // take gives a question from another node to the Ear of its topic or, if there is none, queues it.

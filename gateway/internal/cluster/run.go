@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"sync"
 	"time"
+
+	"tidegate/gateway/internal/pause"
 )
 
 // Run takes part in the cluster until ctx ends, then says bye. The broker must keep running
@@ -32,11 +34,9 @@ func (c *Cluster) Run(ctx context.Context) {
 func (c *Cluster) join(ctx context.Context) bool {
 	for _, channel := range []string{nodeChannel(c.config.Node), nodesChannel} {
 		for c.config.Broker.Subscribe(ctx, channel) != nil {
-			select {
-			case <-ctx.Done():
+			_ = pause.Await(ctx, c.missed, joinRetry) // or until the broker is back
+			if ctx.Err() != nil {
 				return false
-			case <-c.missed: // the broker is back
-			case <-time.After(joinRetry):
 			}
 		}
 	}

@@ -84,7 +84,7 @@ func (r *repair) runUntilWhole(ctx context.Context) {
 		case timeline.ReadOn:
 			vain = 0
 		case timeline.ReadLater:
-			r.pause(ctx, pause.Backoff(vain))
+			_ = pause.Await(ctx, r.hurry, pause.Backoff(vain))
 			vain++
 		}
 	}
@@ -222,16 +222,6 @@ func (r *repair) hasten() {
 	select {
 	case r.hurry <- struct{}{}:
 	default:
-	}
-}
-
-func (r *repair) pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-r.hurry:
-	case <-timer.C:
 	}
 }
 

@@ -29,7 +29,7 @@ func Until(ctx context.Context, t time.Time) bool {
 	return ctx.Err() == nil
 }
 
-// Await waits until done is closed and returns nil. If ctx ends first, it returns ctx's
+// Await waits until done is closed or signaled and returns nil. If ctx ends first, it returns ctx's
 // error; after atMost, it returns broker.ErrUnavailable.
 func Await(ctx context.Context, done <-chan struct{}, atMost time.Duration) error {
 	timer := time.NewTimer(atMost)
