@@ -56,18 +56,15 @@ func (h *Hub) deliverAll(ctx context.Context, joins []*Join) {
 // followAll follows the joins and leaves of the channels that report them. The caller must
 // hold joining of each channel.
 func (h *Hub) followAll(ctx context.Context, joins []*Join) {
-	var told []*Join
-	for _, j := range joins {
-		if j.Err == nil && j.ch.mustFollow() {
-			told = append(told, j)
-		}
-	}
-	if len(told) == 0 {
+	must := func(j *Join) bool { return j.Err == nil && j.ch.mustFollow() }
+	if !slices.ContainsFunc(joins, must) {
 		return
 	}
 	var following sync.WaitGroup
-	for _, j := range told {
-		following.Go(func() { j.Err = j.ch.follow(ctx) })
+	for _, j := range joins {
+		if must(j) {
+			following.Go(func() { j.Err = j.ch.follow(ctx) })
+		}
 	}
 	following.Wait()
 }

@@ -471,11 +471,7 @@ func (o *Outbox) Over() bool {
 }
 
 // Open reports whether the session is not ending.
-func (o *Outbox) Open() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.ending == nil
-}
+func (o *Outbox) Open() bool { return o.Why() == nil }
 
 // Attached reports whether added frames are written as soon as possible: the session has a
 // connection, is not ending, and no place is reserved.

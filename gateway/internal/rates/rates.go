@@ -393,10 +393,3 @@ func (t *Table) Sweep(now time.Time) {
 	clear(t.let[len(kept):])
 	t.let = kept
 }
-
-// Len returns the number of buckets.
-func (t *Table) Len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.buckets)
-}

@@ -137,7 +137,7 @@ func TestTable_KeepsNoMoreThanSoMany(t *testing.T) {
 		b.Take(Cost{Commands: 1})
 		table.Release(b)
 	}
-	if n := table.Len(); n > MostLet+1 {
+	if n := len(table.buckets); n > MostLet+1 {
 		t.Errorf("%d buckets are kept, want %d at most", n, MostLet+1)
 	}
 	if again := table.User("held"); again != held {
@@ -191,7 +191,7 @@ func TestTable_KeepsWhatBytesAreHeldFor(t *testing.T) {
 	b.LetGo(10)
 	table.Release(b)
 	table.Sweep(time.Now())
-	if n := table.Len(); n != 0 {
+	if n := len(table.buckets); n != 0 {
 		t.Errorf("%d buckets are left", n)
 	}
 }
@@ -204,7 +204,7 @@ func TestTable_ForgetsWhatIsFullAndNotHeld(t *testing.T) {
 		table.Release(spent)
 		table.Release(full)
 		table.Sweep(time.Now())
-		if n := table.Len(); n != 2 {
+		if n := len(table.buckets); n != 2 {
 			t.Errorf("%d buckets after the first sweep, want the one held and the one spent", n)
 		}
 		if again := table.User("spent"); again != spent {
@@ -216,7 +216,7 @@ func TestTable_ForgetsWhatIsFullAndNotHeld(t *testing.T) {
 		table.Sweep(time.Now())
 		table.Release(held)
 		table.Sweep(time.Now())
-		if n := table.Len(); n != 0 {
+		if n := len(table.buckets); n != 0 {
 			t.Errorf("%d buckets are left", n)
 		}
 	})

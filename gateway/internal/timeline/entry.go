@@ -12,27 +12,24 @@ type Entry struct {
 	Message  broker.Message
 	Received time.Time // when the broker delivered the message; zero if its delivery is not measured
 
-	first encoded // most entries need only this one
-	more  []encoded
-	kept  int   // bytes of these
-	until int64 // when the tail drops the entry, in Unix nanoseconds
+	frames []encoded
+	first  [1]encoded // the memory of frames: most entries need only one
+	kept   int        // bytes of frames
+	until  int64      // when the tail drops the entry, in Unix nanoseconds
 }
 
 // encoded is a frame. For a difference, it identifies the previous message by its position, not by
 // a pointer, which would keep a chain of entries alive.
 type encoded struct {
-	by     any             // the Encoder or DeltaEncoder; nil if there is no frame
+	by     any             // the Encoder or DeltaEncoder
 	before broker.Position // zero for the frame of the whole message
 	frame  []byte
 }
 
 // find returns the frame that by has made.
 func (e *Entry) find(by any, before broker.Position) (frame []byte, found bool) {
-	if e.first.by == by && e.first.before == before {
-		return e.first.frame, true
-	}
-	for i := range e.more {
-		if f := &e.more[i]; f.by == by && f.before == before {
+	for i := range e.frames {
+		if f := &e.frames[i]; f.by == by && f.before == before {
 			return f.frame, true
 		}
 	}
@@ -45,11 +42,10 @@ func (e *Entry) keep(f encoded) {
 	if kept > e.room() {
 		return
 	}
-	if e.kept = kept; e.first.by == nil {
-		e.first = f
-	} else {
-		e.more = append(e.more, f)
+	if e.kept = kept; e.frames == nil {
+		e.frames = e.first[:0]
 	}
+	e.frames = append(e.frames, f)
 }
 
 // room returns how many bytes the entry may keep besides its message: enough for a frame in Base64.

@@ -446,8 +446,8 @@ func TestEntry_KeepsNoMoreThanItWeighs(t *testing.T) {
 				}
 			}
 		}
-		kept := len(e.first.frame)
-		for _, f := range e.more {
+		kept := 0
+		for _, f := range e.frames {
 			kept += len(f.frame)
 		}
 		if most := e.weight() - e.Message.Size(); kept > most {
