@@ -42,7 +42,7 @@ func (s *Session) handle(ctx context.Context, command Command) {
 
 // mayDo returns an error if commands come too fast or the client has yet to authenticate.
 func (s *Session) mayDo(ctx context.Context, command Command) error {
-	if _, subscribing := command.(Subscribe); subscribing && s.special.patient {
+	if s.waits(command) {
 		s.awaitTurn(ctx)
 	} else if err := s.spend(s.costOf(command)); err != nil {
 		return err
@@ -57,6 +57,18 @@ func (s *Session) mayDo(ctx context.Context, command Command) error {
 		return failf(Unauthenticated, "authenticate first, with an auth command")
 	}
 	return nil
+}
+
+// waits reports whether a command that comes too fast waits for its turn: a client that is patient
+// would not repeat it.
+func (s *Session) waits(command Command) bool {
+	switch command.(type) {
+	case Subscribe, Unsubscribe:
+		return s.special.patient
+	case Auth:
+		return s.special.patient && s.who().User == ""
+	}
+	return false
 }
 
 // costOf returns the cost of a command.
@@ -186,9 +198,7 @@ func (s *Session) signIn(ctx context.Context, c Auth) (by *Principal, told json.
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.spend(s.gateway.limits.costOfWatching(len(p.Watched))); err != nil {
-		return nil, nil, err
-	}
+	s.owe((len(p.Watched) + watchedShare - 1) / watchedShare)
 	if p, told, err = s.askConnect(ctx, p, c.Data); err != nil {
 		return nil, nil, err
 	}

@@ -21,8 +21,7 @@ func (s *Session) spend(cost rates.Cost) error {
 // awaitTurn charges the client for one command and, if it has nothing left, waits until that is
 // covered, but for turnPatience at most: its pings are not answered meanwhile.
 func (s *Session) awaitTurn(ctx context.Context) {
-	wait := max(s.purse.bucket(s.gateway.Budget).Owe(1), s.purse.address.Owe(1))
-	if wait > 0 {
+	if wait := s.owe(1); wait > 0 {
 		s.Rest()
 		pause.For(ctx, min(wait, turnPatience))
 	}
@@ -30,14 +29,10 @@ func (s *Session) awaitTurn(ctx context.Context) {
 
 const turnPatience = 10 * time.Second
 
-// costOfWatching returns the cost of watching so many users. It is at most what a client may
-// spend in half a second.
-func (l *Limits) costOfWatching(users int) rates.Cost {
-	commands := (users + watchedShare - 1) / watchedShare
-	if l.CommandsPerSecond > 0 {
-		commands = min(commands, l.CommandsPerSecond/2)
-	}
-	return rates.Cost{Commands: commands}
+// owe charges the client for commands even if it has not enough left, and returns how long it
+// takes until they are covered.
+func (s *Session) owe(commands int) time.Duration {
+	return max(s.purse.bucket(s.gateway.Budget).Owe(commands), s.purse.address.Owe(commands))
 }
 
 const watchedShare = 10 // this many watched users cost one command

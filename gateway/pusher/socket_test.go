@@ -220,3 +220,23 @@ func TestSocket_DrainAndLossesAskClientsToComeBack(t *testing.T) {
 		t.Errorf("closed with %d %q", closed.Code, closed.Reason)
 	}
 }
+
+// The library says once that it leaves a channel, and signs in once, however much it says at the
+// same time.
+func TestSocket_LeavingAndSigningInWaitForTheirTurn(t *testing.T) {
+	limits := gateway.DefaultLimits()
+	limits.CommandsPerSecond = 20
+	n := startNode(t, gateway.Config{Limits: limits, PresenceLinger: time.Millisecond}, watching())
+	watcher, other := n.connect(shop)
+	watcher.join(shop, other, "presence-room", `{"user_id":"bob"}`)
+	p, socket := n.connect(shop)
+	p.join(shop, socket, "presence-room", `{"user_id":"alice"}`)
+	watcher.finds("event", "pusher_internal:member_added")
+	for i := range 25 {
+		p.say(fmt.Sprintf(`{"event":"pusher:subscribe","data":{"channel":"room-%d"}}`, i))
+	}
+	p.say(`{"event":"pusher:unsubscribe","data":{"channel":"presence-room"}}`)
+	p.signsIn(shop, socket, "alice", many(50)...)
+	p.finds("event", "pusher:signin_success")
+	watcher.finds("event", "pusher_internal:member_removed")
+}
