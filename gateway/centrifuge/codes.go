@@ -65,13 +65,14 @@ func farewellCode(r gateway.Reason) int {
 	return r.Code
 }
 
-// errorOfFailure is errorOf for a failed command. If the token has expired, it tells the
-// client to get a new one, and if messages are lost, that it cannot recover.
+// errorOfFailure is errorOf for a failed command. If the token has expired, it tells the client
+// to get a new one, and if messages are lost, that it cannot recover. SDKs that renew with an
+// expired token get a new one only if the error is temporary.
 func errorOfFailure(r request, f gateway.Failure) *wire.Error {
 	e := errorOf(r, f.Code, f.Message)
 	switch {
 	case f.Reason.Is(gateway.TokenExpired):
-		e.Code = errTokenExpired
+		e.Code, e.Temporary = errTokenExpired, r == ofRefresh || r == ofSubRefresh
 	case f.Reason.Is(gateway.Missed):
 		e.Code = errUnrecoverable
 	}

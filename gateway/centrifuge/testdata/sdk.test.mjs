@@ -125,6 +125,20 @@ describe('tokens', { concurrency: true }, () => {
     assert.equal(asked.length, 2)
   })
 
+  test('gets another token for one that has ended already when it renews with it', async () => {
+    const secret = 'secret:' + run + '-late'
+    const oneOld = (token) => { let asked = 0; return async () => (++asked === 2 ? 'old' : token) }
+    const c = await connected(0, { getToken: oneOld('brief gina') })
+    const ends = []
+    c.on('disconnected', (ctx) => ends.push(ctx))
+    let connections = 1
+    c.on('connected', () => { connections++ })
+    const sub = await listen(await connected(1, { token: 'user alice' }), secret, { getToken: oneOld(`channel ${secret} alice guest`) })
+    await until('the next connection', () => ends.length > 0 || connections === 2)
+    await until('the next subscription', () => sub.told.filter((t) => t.event === 'subscribed').length === 2 || sub.state === 'unsubscribed')
+    assert.deepEqual([ends, sub.told.filter((t) => t.event === 'unsubscribed')], [[], []])
+  })
+
   test('shows a token for a channel, and renews it before it ends', async () => {
     const secret = 'secret:' + run
     const c = await connected(0, { token: 'user alice' })
