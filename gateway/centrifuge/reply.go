@@ -283,7 +283,7 @@ func deltaOf(e gateway.Delta, f Format) *wire.Publication {
 		}
 	}
 	if f == JSON {
-		p.Data = jsontext.AppendString(nil, p.Data)
+		p.Data = jsontext.AppendString(nil, []byte(p.Data))
 	}
 	return p
 }

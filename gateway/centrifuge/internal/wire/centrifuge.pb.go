@@ -472,8 +472,8 @@ type ClientInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	Client        string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
-	ConnInfo      []byte                 `protobuf:"bytes,3,opt,name=conn_info,json=connInfo,proto3" json:"conn_info,omitempty"`
-	ChanInfo      []byte                 `protobuf:"bytes,4,opt,name=chan_info,json=chanInfo,proto3" json:"chan_info,omitempty"`
+	ConnInfo      Raw                    `protobuf:"bytes,3,opt,name=conn_info,json=connInfo,proto3" json:"conn_info,omitempty"`
+	ChanInfo      Raw                    `protobuf:"bytes,4,opt,name=chan_info,json=chanInfo,proto3" json:"chan_info,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -538,7 +538,7 @@ func (x *ClientInfo) GetChanInfo() []byte {
 
 type Publication struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	Data          Raw                    `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
 	Info          *ClientInfo            `protobuf:"bytes,5,opt,name=info,proto3" json:"info,omitempty"` // of the client that published
 	Offset        uint64                 `protobuf:"varint,6,opt,name=offset,proto3" json:"offset,omitempty"`
 	Tags          map[string]string      `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -733,7 +733,7 @@ type Subscribe struct {
 	Epoch       string                 `protobuf:"bytes,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Offset      uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
 	Positioned  bool                   `protobuf:"varint,6,opt,name=positioned,proto3" json:"positioned,omitempty"`
-	Data        []byte                 `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
+	Data        Raw                    `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
 	// Those of SubscribeResult, which the definition does not have here. The JavaScript SDK
 	// reads them in JSON; in Protobuf SDKs skip them.
 	Recovered     bool `protobuf:"varint,8,opt,name=recovered,proto3" json:"recovered,omitempty"`
@@ -876,7 +876,7 @@ func (x *Disconnect) GetReason() string {
 type ConnectRequest struct {
 	state         protoimpl.MessageState       `protogen:"open.v1"`
 	Token         string                       `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	Data          []byte                       `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	Data          Raw                          `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	Subs          map[string]*SubscribeRequest `protobuf:"bytes,3,rep,name=subs,proto3" json:"subs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // where the server's subscriptions go on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -938,7 +938,7 @@ type ConnectResult struct {
 	Client        string                      `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
 	Expires       bool                        `protobuf:"varint,3,opt,name=expires,proto3" json:"expires,omitempty"`
 	Ttl           uint32                      `protobuf:"varint,4,opt,name=ttl,proto3" json:"ttl,omitempty"` // seconds
-	Data          []byte                      `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`
+	Data          Raw                         `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`
 	Subs          map[string]*SubscribeResult `protobuf:"bytes,6,rep,name=subs,proto3" json:"subs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Ping          uint32                      `protobuf:"varint,7,opt,name=ping,proto3" json:"ping,omitempty"` // seconds
 	Pong          bool                        `protobuf:"varint,8,opt,name=pong,proto3" json:"pong,omitempty"` // pings are to be answered
@@ -1152,7 +1152,7 @@ type SubscribeRequest struct {
 	Recover       bool                   `protobuf:"varint,3,opt,name=recover,proto3" json:"recover,omitempty"`
 	Epoch         string                 `protobuf:"bytes,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Offset        uint64                 `protobuf:"varint,7,opt,name=offset,proto3" json:"offset,omitempty"`
-	Data          []byte                 `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	Data          Raw                    `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
 	Delta         string                 `protobuf:"bytes,12,opt,name=delta,proto3" json:"delta,omitempty"`
 	Tf            *Empty                 `protobuf:"bytes,13,opt,name=tf,proto3" json:"tf,omitempty"` // a filter by tags, which is refused
 	Flag          int64                  `protobuf:"varint,14,opt,name=flag,proto3" json:"flag,omitempty"`
@@ -1270,7 +1270,7 @@ type SubscribeResult struct {
 	Recovered     bool                   `protobuf:"varint,8,opt,name=recovered,proto3" json:"recovered,omitempty"`
 	Offset        uint64                 `protobuf:"varint,9,opt,name=offset,proto3" json:"offset,omitempty"`
 	Positioned    bool                   `protobuf:"varint,10,opt,name=positioned,proto3" json:"positioned,omitempty"`
-	Data          []byte                 `protobuf:"bytes,11,opt,name=data,proto3" json:"data,omitempty"`
+	Data          Raw                    `protobuf:"bytes,11,opt,name=data,proto3" json:"data,omitempty"`
 	WasRecovering bool                   `protobuf:"varint,12,opt,name=was_recovering,json=wasRecovering,proto3" json:"was_recovering,omitempty"`
 	Delta         bool                   `protobuf:"varint,13,opt,name=delta,proto3" json:"delta,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1484,7 +1484,7 @@ func (x *SubRefreshResult) GetTtl() uint32 {
 type PublishRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Channel       string                 `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
-	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	Data          Raw                    `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	Type          int32                  `protobuf:"varint,3,opt,name=type,proto3" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1901,7 +1901,7 @@ func (*Empty) Descriptor() ([]byte, []int) {
 
 type RPCRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          Raw                    `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	Method        string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1953,7 +1953,7 @@ func (x *RPCRequest) GetMethod() string {
 
 type RPCResult struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          Raw                    `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2000,7 +2000,7 @@ type EmulationRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Session       string                 `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
-	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	Data          Raw                    `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

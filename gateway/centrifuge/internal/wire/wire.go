@@ -2,4 +2,9 @@
 // centrifuge.proto.
 package wire
 
-//go:generate sh -c "GOBIN=$PWD/.bin go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12 && PATH=$PWD/.bin:$PATH protoc --go_out=. --go_opt=paths=source_relative centrifuge.proto && rm -r .bin"
+import "encoding/json"
+
+//go:generate sh -c "GOBIN=$PWD/.bin go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12 && PATH=$PWD/.bin:$PATH protoc --go_out=. --go_opt=paths=source_relative centrifuge.proto && sed -i 's/ \\[]byte  / Raw     /' centrifuge.pb.go && rm -r .bin"
+
+// Raw is the type of all fields of bytes. So encoding/json decodes a message, too.
+type Raw = json.RawMessage
