@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
 	"tidegate/gateway/transport"
 )
 
@@ -48,12 +50,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	method := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-	answer := (&call{Gateway: a.Gateway, by: &p}).do(r.Context(), method, body)
-	if err := answer.cause; err != nil && gateway.ErrorOf(err).Code == gateway.Internal && a.Log != nil {
+	result, err := (&call{Gateway: a.Gateway, by: &p}).do(r.Context(), method, body)
+	if _, told := errors.AsType[*wire.Error](err); err != nil && !told && gateway.ErrorOf(err).Code == gateway.Internal && a.Log != nil {
 		a.Log.Error("API request failed", "method", method, "error", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(answer.encode(method == "batch"), '\n')) // the backend may have disconnected
+	if err != nil || method != "batch" {
+		result = reply("result", result, err)
+	}
+	_ = json.NewEncoder(w).Encode(result) // the backend may have disconnected
 }
 
 func (a *API) authenticate(r *http.Request) (p gateway.Principal, err error) {

@@ -20,18 +20,18 @@ type call struct {
 	away error // why a part was not confirmed by the broker, or nil
 }
 
-// note keeps the outcome of a part in mind if the broker has not confirmed it.
-func (c *call) note(o outcome) outcome {
-	if errors.Is(o.cause, broker.ErrUnavailable) {
-		c.away = o.cause
+// note returns err, and keeps it in mind if it means that the broker has not confirmed a part.
+func (c *call) note(err error) error {
+	if errors.Is(err, broker.ErrUnavailable) {
+		c.away = err
 	}
-	return o
+	return err
 }
 
-func read[T any](ctx context.Context, body []byte, do func(context.Context, T) outcome) outcome {
+func read[T any](ctx context.Context, body []byte, do func(context.Context, T) (any, error)) (any, error) {
 	var args T
 	if err := json.Unmarshal(body, &args); err != nil {
-		return failed(errBadRequest, "the body is not what the method takes: "+err.Error())
+		return nil, failed(errBadRequest, "the body is not what the method takes: "+err.Error())
 	}
 	return do(ctx, args)
 }
@@ -54,15 +54,15 @@ func positionOf(p broker.Position) *wire.StreamPosition {
 	return &wire.StreamPosition{Offset: p.Offset, Epoch: p.Epoch}
 }
 
-// check returns ok if p can be published, else why not.
-func (p *publication) check() (why outcome, ok bool) {
+// check returns an error if p cannot be published.
+func (p *publication) check() error {
 	switch {
 	case p.Version > 0:
-		return failed(errNotAvailable, "version is not here"), false
+		return failed(errNotAvailable, "version is not here")
 	case p.Data == nil && p.Base64 == nil:
-		return failed(errBadRequest, "data is missing"), false
+		return failed(errBadRequest, "data is missing")
 	}
-	return outcome{}, true
+	return nil
 }
 
 // on returns p as a publish to a channel. The tag eventTag becomes the event name.
@@ -86,23 +86,23 @@ func (p *publication) on(channel string) gateway.Publish {
 func (c *call) publish(ctx context.Context, args struct {
 	Channel string `json:"channel"`
 	publication
-}) outcome {
-	if why, ok := args.check(); !ok {
-		return why
+}) (any, error) {
+	if err := args.check(); err != nil {
+		return nil, err
 	}
 	at, err := c.Publish(ctx, c.by, args.on(args.Channel))
-	return done(positionOf(at), err)
+	return positionOf(at), err
 }
 
 func (c *call) broadcast(ctx context.Context, args struct {
 	Channels []string `json:"channels"`
 	publication
-}) outcome {
-	if why, ok := args.check(); !ok {
-		return why
+}) (any, error) {
+	if err := args.check(); err != nil {
+		return nil, err
 	}
 	if len(args.Channels) > mostCommands {
-		return failed(errLimit, "too many channels: at most 1000 are allowed")
+		return nil, failed(errLimit, "too many channels: at most 1000 are allowed")
 	}
 	publishes := make([]gateway.Publish, len(args.Channels))
 	for i, channel := range args.Channels {
@@ -110,9 +110,9 @@ func (c *call) broadcast(ctx context.Context, args struct {
 	}
 	responses := make([]map[string]any, len(publishes))
 	for i, o := range c.PublishAll(ctx, c.by, "", publishes) {
-		responses[i] = c.note(done(positionOf(o.Position), o.Err)).reply("result")
+		responses[i] = reply("result", positionOf(o.Position), c.note(o.Err))
 	}
-	return done(map[string]any{"responses": responses}, nil)
+	return map[string]any{"responses": responses}, nil
 }
 
 // whom selects the sessions of a user, or one of them, by the client's id or by its session.
@@ -122,24 +122,24 @@ type whom struct {
 	Session string `json:"session"`
 }
 
-// whose returns the selected sessions. ok is false if Client and Session contradict each other.
-func (w whom) whose() (of gateway.Whose, ok bool) {
+// whose returns the selected sessions.
+func (w whom) whose() (of gateway.Whose, err error) {
 	id, _ := cutSession(w.Session)
-	return gateway.Whose{User: w.User, Session: cmp.Or(w.Client, id)}, w.Client == "" || id == "" || w.Client == id
+	if w.Client != "" && id != "" && w.Client != id {
+		return of, failed(errBadRequest, "client and session are not the same connection's")
+	}
+	return gateway.Whose{User: w.User, Session: cmp.Or(w.Client, id)}, nil
 }
-
-var twoSessions = failed(errBadRequest, "client and session are not the same connection's")
 
 func (c *call) unsubscribe(ctx context.Context, args struct {
 	whom
 	Channel string `json:"channel"`
-}) outcome {
-	of, ok := args.whose()
-	if !ok {
-		return twoSessions
+}) (any, error) {
+	of, err := args.whose()
+	if err == nil {
+		_, err = c.Users.Unsubscribe(ctx, of, args.Channel)
 	}
-	_, err := c.Users.Unsubscribe(ctx, of, args.Channel)
-	return done(&wire.Empty{}, err)
+	return &wire.Empty{}, err
 }
 
 func (c *call) disconnect(ctx context.Context, args struct {
@@ -148,19 +148,19 @@ func (c *call) disconnect(ctx context.Context, args struct {
 	Disconnect *struct {
 		Code uint32 `json:"code"`
 	} `json:"disconnect"`
-}) outcome {
-	of, ok := args.whose()
+}) (any, error) {
+	of, err := args.whose()
 	switch {
-	case !ok:
-		return twoSessions
+	case err != nil:
+		return nil, err
 	case len(args.Whitelist) > mostCommands:
-		return failed(errLimit, "the whitelist is too long: at most 1000 are allowed")
+		return nil, failed(errLimit, "the whitelist is too long: at most 1000 are allowed")
 	case args.Disconnect != nil && args.Disconnect.Code != forceDisconnect:
-		return failed(errNotAvailable, "clients are disconnected with the code 3503 here: leave out disconnect")
+		return nil, failed(errNotAvailable, "clients are disconnected with the code 3503 here: leave out disconnect")
 	}
 	of.Except = args.Whitelist
-	_, err := c.Users.Disconnect(ctx, of)
-	return done(&wire.Empty{}, err)
+	_, err = c.Users.Disconnect(ctx, of)
+	return &wire.Empty{}, err
 }
 
 // refresh changes when connections expire.
@@ -169,43 +169,43 @@ func (c *call) refresh(ctx context.Context, args struct {
 	Expired  bool             `json:"expired"`
 	ExpireAt int64            `json:"expire_at"`
 	Info     *json.RawMessage `json:"info"`
-}) outcome {
-	of, ok := args.whose()
+}) (any, error) {
+	of, err := args.whose()
 	switch {
-	case !ok:
-		return twoSessions
+	case err != nil:
+		return nil, err
 	case isNoTime(args.ExpireAt):
-		return failed(errBadRequest, noTime)
+		return nil, failed(errBadRequest, noTime)
 	case args.Info != nil:
-		return failed(errNotAvailable, "what is known of a user comes from the token: leave out info")
+		return nil, failed(errNotAvailable, "what is known of a user comes from the token: leave out info")
 	}
 	end := timeOf(args.ExpireAt)
 	if args.Expired {
 		end = time.Now()
 	}
-	_, err := c.Users.Expire(ctx, of, end)
-	return done(&wire.Empty{}, err)
+	_, err = c.Users.Expire(ctx, of, end)
+	return &wire.Empty{}, err
 }
 
 type onChannel struct {
 	Channel string `json:"channel"`
 }
 
-func (c *call) presence(ctx context.Context, args onChannel) outcome {
+func (c *call) presence(ctx context.Context, args onChannel) (any, error) {
 	found, err := c.Members(ctx, c.by, args.Channel)
 	if err != nil {
-		return refused(ofPresence, err)
+		return nil, orNotAvailable(err)
 	}
-	return done(json.RawMessage(begin(nil).members(presenceOf(found)).end()), nil)
+	return json.RawMessage(begin(nil).members(presenceOf(found)).end()), nil
 }
 
-func (c *call) presenceStats(ctx context.Context, args onChannel) outcome {
+func (c *call) presenceStats(ctx context.Context, args onChannel) (any, error) {
 	found, err := c.Members(ctx, c.by, args.Channel)
 	if err != nil {
-		return refused(ofPresence, err)
+		return nil, orNotAvailable(err)
 	}
 	stats := statsOf(found)
-	return done(map[string]uint32{"num_clients": stats.NumClients, "num_users": stats.NumUsers}, nil)
+	return map[string]uint32{"num_clients": stats.NumClients, "num_users": stats.NumUsers}, nil
 }
 
 func (c *call) history(ctx context.Context, args struct {
@@ -213,16 +213,16 @@ func (c *call) history(ctx context.Context, args struct {
 	Limit   int                  `json:"limit"`
 	Since   *wire.StreamPosition `json:"since"`
 	Reverse bool                 `json:"reverse"`
-}) outcome {
+}) (any, error) {
 	if args.Reverse && args.Since != nil && args.Since.Offset == 0 {
-		return failed(errBadRequest, nothingBefore)
+		return nil, failed(errBadRequest, nothingBefore)
 	}
 	page, err := c.ReadHistory(ctx, c.by, historyFrom(args.Channel, args.Limit, args.Since, args.Reverse))
 	switch {
 	case err != nil:
-		return refused(ofHistory, err)
+		return nil, orNotAvailable(err)
 	case page.Unknown:
-		return failed(errUnrecoverable, "unrecoverable position")
+		return nil, failed(errUnrecoverable, "unrecoverable position")
 	case args.Limit == 0:
 		page.Messages = nil
 	}
@@ -233,37 +233,37 @@ func (c *call) history(ctx context.Context, args struct {
 	if args.Reverse {
 		slices.Reverse(publications)
 	}
-	return done(map[string]any{"publications": publications, "offset": page.Top.Offset, "epoch": page.Top.Epoch}, nil)
+	return map[string]any{"publications": publications, "offset": page.Top.Offset, "epoch": page.Top.Epoch}, nil
 }
 
-func (c *call) historyRemove(ctx context.Context, args onChannel) outcome {
+func (c *call) historyRemove(ctx context.Context, args onChannel) (any, error) {
 	if err := c.ClearHistory(ctx, args.Channel); err != nil {
-		return refused(ofHistory, err)
+		return nil, orNotAvailable(err)
 	}
-	return done(&wire.Empty{}, nil)
+	return &wire.Empty{}, nil
 }
 
 func (c *call) channels(ctx context.Context, args struct {
 	Pattern string `json:"pattern"`
-}) outcome {
+}) (any, error) {
 	if args.Pattern == "" {
 		args.Pattern = "*"
 	}
 	found, err := c.Nodes.Channels(ctx, args.Pattern)
 	if err != nil {
-		return done(nil, err)
+		return nil, err
 	}
 	channels := make(map[string]map[string]int, len(found))
 	for _, ch := range found {
 		channels[ch.Channel] = map[string]int{"num_clients": ch.Sessions}
 	}
-	return done(map[string]any{"channels": channels}, nil)
+	return map[string]any{"channels": channels}, nil
 }
 
-func (c *call) info(ctx context.Context) outcome {
+func (c *call) info(ctx context.Context) (any, error) {
 	found, err := c.Nodes.List(ctx)
 	if err != nil {
-		return done(nil, err)
+		return nil, err
 	}
 	nodes := make([]map[string]any, len(found))
 	for i, n := range found {
@@ -272,7 +272,7 @@ func (c *call) info(ctx context.Context) outcome {
 			"uptime": int(time.Since(time.UnixMilli(n.Since)).Seconds()),
 		}
 	}
-	return done(map[string]any{"nodes": nodes}, nil)
+	return map[string]any{"nodes": nodes}, nil
 }
 
 // isNoTime reports whether seconds since 1970 are not of the years up to 9999, such as

@@ -5,11 +5,15 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+
+	"tidegate/gateway"
+	"tidegate/gateway/centrifuge/internal/wire"
 )
 
 // do executes a method. It ignores unknown fields of the body, but a known option that is
 // not supported is an error.
-func (c *call) do(ctx context.Context, method string, body []byte) outcome {
+func (c *call) do(ctx context.Context, method string, body []byte) (any, error) {
 	switch method {
 	case "publish":
 		return read(ctx, body, c.publish)
@@ -38,7 +42,7 @@ func (c *call) do(ctx context.Context, method string, body []byte) outcome {
 	case "refresh":
 		return read(ctx, body, c.refresh)
 	}
-	return failed(errMethodNotFound, "method not found")
+	return nil, failed(errMethodNotFound, "method not found")
 }
 
 // batch executes commands in order. Each is an object with one method's name and its body.
@@ -46,15 +50,15 @@ func (c *call) do(ctx context.Context, method string, body []byte) outcome {
 // being tried: each might take a second.
 func (c *call) batch(ctx context.Context, args struct {
 	Commands []map[string]json.RawMessage `json:"commands"`
-}) outcome {
+}) (any, error) {
 	if len(args.Commands) > mostCommands {
-		return failed(errLimit, "too many commands: at most 1000 are allowed")
+		return nil, failed(errLimit, "too many commands: at most 1000 are allowed")
 	}
 	replies := make([]map[string]any, len(args.Commands))
 	for i, command := range args.Commands {
 		replies[i] = c.one(ctx, command)
 	}
-	return done(map[string]any{"replies": replies}, nil)
+	return map[string]any{"replies": replies}, nil
 }
 
 func (c *call) one(ctx context.Context, command map[string]json.RawMessage) map[string]any {
@@ -63,9 +67,33 @@ func (c *call) one(ctx context.Context, command map[string]json.RawMessage) map[
 			break
 		}
 		if err := cmp.Or(c.away, ctx.Err()); err != nil {
-			return done(nil, err).reply(method)
+			return reply(method, nil, err)
 		}
-		return c.note(c.do(ctx, method, body)).reply(method)
+		result, err := c.do(ctx, method, body)
+		return reply(method, result, c.note(err))
 	}
-	return failed(errBadRequest, "a command names one method").reply("")
+	return reply("", nil, failed(errBadRequest, "a command names one method"))
+}
+
+func failed(code uint32, message string) error { return &wire.Error{Code: code, Message: message} }
+
+// orNotAvailable returns err, or that a channel has no history or presence if err means that.
+func orNotAvailable(err error) error {
+	if e := gateway.ErrorOf(err); e.Code == gateway.NotFound {
+		return failed(errNotAvailable, e.Message)
+	}
+	return err
+}
+
+// reply returns the reply to a method: the result under the given name, or the error.
+func reply(name string, result any, err error) map[string]any {
+	if err == nil {
+		return map[string]any{name: result}
+	}
+	e, known := errors.AsType[*wire.Error](err)
+	if !known {
+		of := gateway.ErrorOf(err)
+		e = errorOf(ofServer, of.Code, of.Message)
+	}
+	return map[string]any{"error": map[string]any{"code": e.Code, "message": e.Message}}
 }

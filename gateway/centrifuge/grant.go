@@ -45,44 +45,43 @@ func (v *value) or(ruled bool) bool {
 	return v.Value
 }
 
-// apply puts the overrides into a grant. If ok is false, why says which cannot be applied.
-func (o *overrides) apply(to *gateway.Grant, r rules.Rule) (why outcome, ok bool) {
+// apply puts the overrides into a grant. An error says which cannot be applied.
+func (o *overrides) apply(to *gateway.Grant, r rules.Rule) error {
 	if o == nil {
-		return outcome{}, true
+		return nil
 	}
 	kept := r.KeepsHistory()
 	seen, joins := o.Presence.or(r.Presence), o.JoinLeave.or(r.JoinLeave)
 	told, recovers := o.PushJoinLeave.or(r.JoinLeave), o.ForceRecovery.or(kept)
 	switch {
 	case seen && !r.Presence, joins && !r.JoinLeave, told && !r.JoinLeave:
-		return failed(errNotAvailable, "the rule of the channel has no presence, or no join_leave: override cannot add them"), false
+		return failed(errNotAvailable, "the rule of the channel has no presence, or no join_leave: override cannot add them")
 	case recovers && !kept, o.ForcePositioning.or(kept) && !kept:
-		return failed(errNotAvailable, "the rule of the channel has no history: override cannot add recovery or positioning"), false
+		return failed(errNotAvailable, "the rule of the channel has no history: override cannot add recovery or positioning")
 	case r.JoinLeave && seen != joins:
-		return failed(errNotAvailable, "who is shown joins and leaves here, and who is not does not: override presence and join_leave together"), false
+		return failed(errNotAvailable, "who is shown joins and leaves here, and who is not does not: override presence and join_leave together")
 	}
 	to.Unseen, to.Unaware, to.Unplaced = r.Presence && !seen, r.JoinLeave && !told, kept && !recovers
-	return outcome{}, true
+	return nil
 }
 
 func (c *call) subscribe(ctx context.Context, args struct {
 	whom
 	subscription
-}) outcome {
-	of, ok := args.whose()
-	if !ok {
-		return twoSessions
+}) (any, error) {
+	of, err := args.whose()
+	if err != nil {
+		return nil, err
 	}
-	to, why, ok := args.grant(c.Gateway)
-	if !ok {
-		return why
+	to, err := args.grant(c.Gateway)
+	if err == nil {
+		_, err = c.Users.Subscribe(ctx, of, to)
 	}
-	_, err := c.Users.Subscribe(ctx, of, to)
-	return done(&wire.Empty{}, err)
+	return &wire.Empty{}, err
 }
 
-// grant returns the gateway's form of the subscription. If ok is false, why says what is wrong.
-func (s *subscription) grant(g *gateway.Gateway) (to gateway.Grant, why outcome, ok bool) {
+// grant returns the gateway's form of the subscription. An error says what is wrong.
+func (s *subscription) grant(g *gateway.Gateway) (to gateway.Grant, err error) {
 	to = gateway.Grant{Channel: s.Channel, Until: timeOf(s.ExpireAt), Info: valueOf(s.Info, s.Info64), Data: valueOf(s.Data, s.Data64)}
 	if s.Since != nil {
 		to.Cursor, _ = cursorOf(s.Since.Epoch, s.Since.Offset)
@@ -90,18 +89,17 @@ func (s *subscription) grant(g *gateway.Gateway) (to gateway.Grant, why outcome,
 	most := g.Limits().MessageBytes
 	switch {
 	case isNoTime(s.ExpireAt):
-		return to, failed(errBadRequest, noTime), false
+		return to, failed(errBadRequest, noTime)
 	case s.Since != nil && to.Cursor == "":
-		return to, failed(errBadRequest, "recover_since takes an epoch"), false
+		return to, failed(errBadRequest, "recover_since takes an epoch")
 	case to.Info != nil && broker.KindOf(to.Info) != broker.JSON, to.Data != nil && broker.KindOf(to.Data) != broker.JSON:
-		return to, failed(errNotAvailable, "info and data of a subscription are JSON here, also in base64"), false
+		return to, failed(errNotAvailable, "info and data of a subscription are JSON here, also in base64")
 	case len(to.Info) > gateway.MostInfo:
-		return to, failed(errLimit, "the info is too long: at most 1024 bytes are allowed, together with that of the connection"), false
+		return to, failed(errLimit, "the info is too long: at most 1024 bytes are allowed, together with that of the connection")
 	case most > 0 && len(to.Data) > most:
-		return to, failed(errLimit, "the data is too long: a subscription has as much as a message"), false
+		return to, failed(errLimit, "the data is too long: a subscription has as much as a message")
 	}
-	why, ok = s.Override.apply(&to, g.RuleOf(s.Channel))
-	return to, why, ok
+	return to, s.Override.apply(&to, g.RuleOf(s.Channel))
 }
 
 // valueOf returns the value given as JSON or in base64, or nil for null.

@@ -8,3 +8,6 @@ import "encoding/json"
 
 // Raw is the type of all fields of bytes. So encoding/json decodes a message, too.
 type Raw = json.RawMessage
+
+// Error makes an Error of the protocol an error.
+func (e *Error) Error() string { return e.Message }
