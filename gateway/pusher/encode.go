@@ -187,16 +187,16 @@ func infoOf(info json.RawMessage) json.RawMessage {
 // temporary reason, or a sign-in only in part, failure returns an error, so that the client
 // reconnects and tries again. The libraries do not try again otherwise.
 func (p Protocol) failure(e gateway.Failure) ([]byte, error) {
-	temporary := e.Code == gateway.Unavailable
+	unavailable, tooMuch := e.Code == gateway.Unavailable, e.Code == gateway.RateLimited
 	switch {
 	case e.Command == "unsubscribe":
 		return nil, nil
-	case e.Command == "subscribe" && temporary,
-		e.Command == "auth" && (temporary || e.Code == gateway.Internal || e.Code == gateway.LimitExceeded):
+	case e.Command == "subscribe" && (unavailable || tooMuch),
+		e.Command == "auth" && (unavailable || e.Code == gateway.Internal || e.Code == gateway.LimitExceeded):
 		return nil, gateway.NotConfirmed.With(e.Message)
 	case e.Command == "subscribe":
 		return p.refused(e.Channel, e.Code, e.Message), nil
-	case e.Code == gateway.RateLimited:
+	case tooMuch:
 		return failed(tooFast, e.Message), nil
 	case e.Command == "auth":
 		return failed(unauthorized, e.Message), nil

@@ -145,6 +145,7 @@ func everyEvent() []gateway.Event {
 		gateway.Failure{Command: "subscribe", Channel: "shop:private-x", Code: gateway.Forbidden, Message: "not allowed"},
 		gateway.Failure{Command: "subscribe", Channel: "shop:x y", Code: gateway.BadRequest, Message: "a bad name"},
 		gateway.Failure{Command: "subscribe", Channel: "shop:x", Code: gateway.Unavailable, Message: "try again"},
+		gateway.Failure{Command: "subscribe", Channel: "shop:x", Code: gateway.RateLimited, Message: "too much is being read"},
 		gateway.Failure{Command: "unsubscribe", Channel: "shop:x", Code: gateway.NotFound, Message: "not subscribed"},
 		gateway.Failure{Command: "auth", Code: gateway.Unauthenticated, Message: "the signature is wrong"},
 		gateway.Failure{Command: "auth", Code: gateway.BadRequest, Message: "too many ids"},
