@@ -102,7 +102,7 @@ func TestAPI_Answers(t *testing.T) {
 		{"publish", `{"channel":"chat","data":1,"version":3}`, `{"error":{"code":108,`},
 		{"broadcast", `{"channels":["plain","a b"],"data":1}`, `{"result":{"responses":[{"result":{}},{"error":{"code":107,`},
 		{"history", `{"channel":"chat"}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[]}}`},
-		{"history", `{"channel":"chat","limit":10}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":{"n":1},"offset":1,"epoch":"EPOCH","tags":{"a":"b","event":"said"},"time":TIME},{"data":"/wA=","offset":2,"epoch":"EPOCH","time":TIME}]}}`},
+		{"history", `{"channel":"chat","limit":10}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":{"n":1},"offset":1,"tags":{"a":"b","event":"said"},"time":TIME,"epoch":"EPOCH"},{"data":"/wA=","offset":2,"time":TIME,"epoch":"EPOCH"}]}}`},
 		{"history", `{"channel":"chat","limit":1,"reverse":true}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":"/wA=",`},
 		{"history", `{"channel":"chat","limit":1,"since":{"offset":0,"epoch":"EPOCH"}}`, `{"result":{"epoch":"EPOCH","offset":2,"publications":[{"data":{"n":1},`},
 		{"history", `{"channel":"chat","limit":1,"since":{"offset":1,"epoch":"other"}}`, `{"error":{"code":112,"message":"unrecoverable position"}}`},

@@ -196,7 +196,7 @@ func (c *call) presence(ctx context.Context, args onChannel) (any, error) {
 	if err != nil {
 		return nil, orNotAvailable(err)
 	}
-	return json.RawMessage(begin(nil).members(presenceOf(found)).end()), nil
+	return presenceOf(found), nil
 }
 
 func (c *call) presenceStats(ctx context.Context, args onChannel) (any, error) {
@@ -204,8 +204,7 @@ func (c *call) presenceStats(ctx context.Context, args onChannel) (any, error) {
 	if err != nil {
 		return nil, orNotAvailable(err)
 	}
-	stats := statsOf(found)
-	return map[string]uint32{"num_clients": stats.NumClients, "num_users": stats.NumUsers}, nil
+	return statsOf(found), nil
 }
 
 func (c *call) history(ctx context.Context, args struct {
@@ -226,9 +225,9 @@ func (c *call) history(ctx context.Context, args struct {
 	case args.Limit == 0:
 		page.Messages = nil
 	}
-	publications := make([]json.RawMessage, len(page.Messages))
+	publications := make([]*wire.Publication, len(page.Messages))
 	for i := range page.Messages {
-		publications[i] = json.RawMessage(begin(nil).publication(publicationOf(&page.Messages[i], JSON)).end())
+		publications[i] = publicationOf(&page.Messages[i], JSON)
 	}
 	if args.Reverse {
 		slices.Reverse(publications)

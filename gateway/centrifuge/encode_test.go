@@ -195,7 +195,7 @@ func everyEvent() []gateway.Event {
 func TestEncode_TellsThatASubscriptionOfTheServersHasNotRecovered(t *testing.T) {
 	at := broker.Position{Epoch: "k3x9", Offset: 45}
 	lost := gateway.Subscribed{Channel: "c", Position: at, After: at, Resumed: true}
-	begins := `"subscribe":{"recoverable":true,"positioned":true,"epoch":"k3x9","offset":45,"was_recovering":true}}`
+	begins := `"subscribe":{"recoverable":true,"epoch":"k3x9","offset":45,"positioned":true,"was_recovering":true}}`
 	pushes := []string{
 		`{"push":{"channel":"c","subscribe":{}}}`,
 		`{"push":{"channel":"c","unsubscribe":{"code":2500,"reason":"insufficient state"}}}`,

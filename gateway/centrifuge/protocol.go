@@ -77,13 +77,8 @@ func (p Protocol) frame(reply *wire.Reply) (gateway.Frame, error) {
 		data, err := appendProtobuf(reply)
 		return gateway.Frame{Data: data, Binary: true}, err
 	}
-	data := append(make([]byte, 0, sizeOf(reply)), before[p.Framing]...)
-	if p.OneWay {
-		data = appendPush(data, reply)
-	} else {
-		data = appendReply(data, reply)
-	}
-	return gateway.Frame{Data: append(data, behind[p.Framing]...)}, nil
+	data, err := appendJSON([]byte(before[p.Framing]), reply, p.OneWay)
+	return gateway.Frame{Data: append(data, behind[p.Framing]...)}, err
 }
 
 // Text around a JSON reply: see Framing, and section 9.2.6 of the HTML standard.

@@ -88,7 +88,7 @@ func welcome(e gateway.Welcome) *wire.Reply {
 	}
 	return answer(e.ID, &wire.Reply{Connect: &wire.ConnectResult{
 		Client: e.Session, Node: e.Node, Ping: seconds(e.Ping), Pong: e.Ping > 0, Expires: expires, Ttl: ttl,
-		Session: sessionOf(e.Session, e.Key), Subs: served(e.Channels), Data: lineOf(e.Data),
+		Session: sessionOf(e.Session, e.Key), Subs: served(e.Channels), Data: e.Data,
 	}})
 }
 
@@ -154,7 +154,7 @@ func subscribed(e gateway.Subscribed) *wire.Reply {
 		return nil
 	case !e.Asked:
 		return push(&wire.Push{Channel: e.Channel, Subscribe: &wire.Subscribe{
-			Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset, Data: lineOf(e.Data),
+			Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset, Data: e.Data,
 			WasRecovering: e.Resumed, Recovered: e.Resumed && e.Recovered,
 		}})
 	}
@@ -163,7 +163,7 @@ func subscribed(e gateway.Subscribed) *wire.Reply {
 		Expires: !e.Expires.IsZero(), Ttl: untilRenewal(e.Expires),
 		Recoverable: kept, Positioned: kept, Epoch: e.After.Epoch, Offset: e.After.Offset,
 		WasRecovering: asked, Recovered: asked && isRecovered(e), Delta: ticketOf(e.ID)&withDeltas != 0,
-		Data: lineOf(e.Data),
+		Data: e.Data,
 	}})
 }
 
@@ -248,9 +248,9 @@ func messages(e gateway.Messages, f Format) *wire.Reply {
 // infoOf returns the info of a client's connection and, if it has one of its own, of its
 // subscription to the channel.
 func infoOf(user, session string, info, elsewhere json.RawMessage) *wire.ClientInfo {
-	of := &wire.ClientInfo{User: utf8Of(user), Client: session, ConnInfo: lineOf(info)}
+	of := &wire.ClientInfo{User: utf8Of(user), Client: session, ConnInfo: onOneLine(info)}
 	if elsewhere != nil {
-		of.ConnInfo, of.ChanInfo = lineOf(elsewhere), lineOf(info)
+		of.ConnInfo, of.ChanInfo = onOneLine(elsewhere), onOneLine(info)
 	}
 	if string(of.ConnInfo) == "null" {
 		of.ConnInfo = nil
@@ -315,14 +315,6 @@ func payloadOf(payload []byte, kind broker.Kind, f Format) []byte {
 		return jsontext.AppendString(nil, payload)
 	}
 	return jsontext.AppendString(nil, base64.StdEncoding.AppendEncode(nil, payload))
-}
-
-// lineOf is like onOneLine but returns nil for nil.
-func lineOf(data []byte) []byte {
-	if data == nil {
-		return nil
-	}
-	return onOneLine(data)
 }
 
 // onOneLine replaces line breaks by spaces. In valid JSON they occur only as white space.

@@ -4,9 +4,9 @@ package wire
 
 import "encoding/json"
 
-//go:generate sh -c "GOBIN=$PWD/.bin go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12 && PATH=$PWD/.bin:$PATH protoc --go_out=. --go_opt=paths=source_relative centrifuge.proto && sed -i 's/ \\[]byte  / Raw     /' centrifuge.pb.go && rm -r .bin"
+//go:generate sh -c "GOBIN=$PWD/.bin go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12 && PATH=$PWD/.bin:$PATH protoc --go_out=. --go_opt=paths=source_relative centrifuge.proto && sed -i -f json.sed centrifuge.pb.go && rm -r .bin"
 
-// Raw is the type of all fields of bytes. So encoding/json decodes a message, too.
+// Raw is the type of all fields of bytes. So encoding/json reads and writes the messages, too.
 type Raw = json.RawMessage
 
 // Error makes an Error of the protocol an error.
