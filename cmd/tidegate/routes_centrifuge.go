@@ -33,8 +33,9 @@ func (n *node) routeCentrifugeAPI(mux *http.ServeMux) {
 	if path == "" {
 		return
 	}
-	server := &centrifuge.API{Gateway: n.gateway, Anonymous: n.config.Anonymous(), Log: n.log}
+	server := transport.SameSite(&centrifuge.API{Gateway: n.gateway, Anonymous: n.config.Anonymous(), Log: n.log})
+	mux.Handle("POST "+path, server)
 	for _, method := range centrifuge.Methods() {
-		mux.Handle("POST "+path+"/"+method, transport.SameSite(server))
+		mux.Handle("POST "+path+"/"+method, server)
 	}
 }

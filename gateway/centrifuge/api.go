@@ -1,10 +1,15 @@
 package centrifuge
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,6 +24,9 @@ import (
 // apikey KEY". As backends of that family expect, the status is 200 whatever the result of
 // the method: {"result":…} or {"error":{"code":…,"message":…}}. A request without an
 // unrestricted API key gets 401 or 403, one that cannot be parsed 400.
+//
+// Older backends POST commands to the path before the method's name, one per line, and get as
+// many replies: {"method":"publish","params":{…}}
 type API struct {
 	Gateway   *gateway.Gateway
 	Anonymous gateway.Principal // identity of a request without a key
@@ -33,7 +41,8 @@ func Methods() []string {
 	}
 }
 
-// ServeHTTP calls the method named by the last part of the path.
+// ServeHTTP calls the method named by the last part of the path or, if there is no such method,
+// executes commands.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -43,22 +52,36 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		transport.Refuse(w, err)
 		return
 	}
-	body, release, err := a.readBody(&p, w, r)
+	method := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	if !slices.Contains(Methods(), method) {
+		method = ""
+	}
+	values, release, err := a.readBody(&p, w, r, method)
 	if err != nil {
 		transport.Refuse(w, err)
 		return
 	}
 	defer release()
-	method := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-	result, err := (&call{Gateway: a.Gateway, by: &p}).do(r.Context(), method, body)
+	w.Header().Set("Content-Type", "application/json")
+	c, answer := &call{Gateway: a.Gateway, by: &p}, json.NewEncoder(w)
+	for _, value := range values {
+		_ = answer.Encode(a.answer(r.Context(), c, method, value)) // the backend may have disconnected
+	}
+}
+
+// answer returns the answer to a method or, if method is empty, the reply to a command.
+func (a *API) answer(ctx context.Context, c *call, method string, value json.RawMessage) any {
+	if method == "" {
+		return c.line(ctx, value)
+	}
+	result, err := c.do(ctx, method, value)
 	if _, told := errors.AsType[*wire.Error](err); err != nil && !told && gateway.ErrorOf(err).Code == gateway.Internal && a.Log != nil {
 		a.Log.Error("API request failed", "method", method, "error", err)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	if err != nil || method != "batch" {
-		result = reply("result", result, err)
+	if err == nil && method == "batch" {
+		return result
 	}
-	_ = json.NewEncoder(w).Encode(result) // the backend may have disconnected
+	return reply("result", result, err)
 }
 
 func (a *API) authenticate(r *http.Request) (p gateway.Principal, err error) {
@@ -90,19 +113,44 @@ func keyOf(r *http.Request) string {
 
 const maxBody = 8 << 20 // bytes, unless two messages of the largest size take more
 
-func (a *API) readBody(p *gateway.Principal, w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
-	body, release, err = transport.ReadBody(a.Gateway.Budget, a.Gateway.Budget.Payer(p, r.RemoteAddr), w, r, max(maxBody, 2*a.Gateway.Limits().MessageBytes))
-	why := ""
-	switch {
-	case err != nil:
+// readBody returns the JSON values in the body: one for a method, or several commands.
+func (a *API) readBody(p *gateway.Principal, w http.ResponseWriter, r *http.Request, method string) (values []json.RawMessage, release func(), err error) {
+	body, release, err := transport.ReadBody(a.Gateway.Budget, a.Gateway.Budget.Payer(p, r.RemoteAddr), w, r, max(maxBody, 2*a.Gateway.Limits().MessageBytes))
+	if err != nil {
 		return nil, nil, err
-	case !utf8.Valid(body) || !json.Valid(body):
-		why = "the body is not JSON"
-	case broker.NestedIn(body, 1):
+	}
+	most, depth := 1, 1
+	if method == "" {
+		most, depth = mostCommands, 2
+	}
+	if values, err = valuesOf(body, most, depth); err != nil {
+		release()
+	}
+	return values, release, err
+}
+
+// valuesOf returns the JSON values in a body, from 1 up to most. In each, a payload is as many
+// levels deep as depth says.
+func valuesOf(body []byte, most, depth int) (values []json.RawMessage, err error) {
+	isText := utf8.Valid(body)
+	if json.Valid(body) { // one value: no copy is needed
+		values, body = []json.RawMessage{body}, nil
+	}
+	for decoder := json.NewDecoder(bytes.NewReader(body)); err == nil && len(values) <= most; {
+		var value json.RawMessage
+		if err = decoder.Decode(&value); err == nil {
+			values = append(values, value)
+		}
+	}
+	why := "the body is not JSON"
+	switch {
+	case !isText, len(values) == 0, err != nil && err != io.EOF:
+	case len(values) > most:
+		why = fmt.Sprintf("the body has too many JSON values: at most %d are allowed", most)
+	case slices.ContainsFunc(values, func(v json.RawMessage) bool { return broker.NestedIn(v, depth) }):
 		why = nested
 	default:
-		return body, release, nil
+		return values, nil
 	}
-	release()
-	return nil, nil, &gateway.Error{Code: gateway.BadRequest, Message: why}
+	return nil, &gateway.Error{Code: gateway.BadRequest, Message: why}
 }

@@ -160,6 +160,34 @@ func TestAPI_Answers(t *testing.T) {
 
 var timeOfPublication = regexp.MustCompile(`"time":1[0-9]{12}\b`)
 
+// The API's own path takes commands as the Go library 3 sends them, for example.
+func TestAPI_TakesCommandsOfOlderBackends(t *testing.T) {
+	_, post := startAPI(t)
+	status, answer := post("", `{"method":"publish","params":{"channel":"chat","data":{"n":1}}}
+{"method":"presence","params":{"channel":"plain"}}
+{"method":"info"}{"method":"unheard","params":{}} {"method":7} 8
+{"method":"batch","params":{"commands":[]}}
+{"method":"history","params":{"channel":"chat","limit":1}}
+`, "secret")
+	replies := strings.Split(answer, "\n")
+	for i, want := range []string{
+		`{"result":{"offset":1,"epoch":"`, `{"error":{"code":108,"message":"`, `{"result":{"nodes":[`, `{"error":{"code":104,"message":"`,
+		`{"error":{"code":107,"message":"`, `{"error":{"code":107,"message":"`, `{"error":{"code":107,"message":"`, `{"result":{"epoch":"`,
+	} {
+		if status != 200 || len(replies) != 8 || !strings.HasPrefix(replies[i], want) {
+			t.Fatalf("%d %s\nreply %d: want %s", status, answer, i, want)
+		}
+	}
+	for _, body := range []string{"", "{", `{"method":"info"}{`, strings.Repeat(`{"method":"info"}`, 1001), `{"method":"publish","params":{"channel":"chat","data":` + deep + `}}`} {
+		if status, answer := post("", body, "secret"); status != 400 {
+			t.Errorf("%.60q: %d %.60s", body, status, answer)
+		}
+	}
+	if status, answer := post("publish", `{"channel":"chat","data":1}{"channel":"chat","data":2}`, "secret"); status != 400 {
+		t.Errorf("two bodies: %d %s", status, answer)
+	}
+}
+
 // position returns a function that returns the epoch of a channel's history.
 func position(t *testing.T, post func(string, string, string) (int, string), channel string) func() string {
 	return func() string {

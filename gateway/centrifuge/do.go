@@ -56,23 +56,40 @@ func (c *call) batch(ctx context.Context, args struct {
 	}
 	replies := make([]map[string]any, len(args.Commands))
 	for i, command := range args.Commands {
-		replies[i] = c.one(ctx, command)
+		replies[i] = reply("", nil, failed(errBadRequest, "a command names one method"))
+		for method, body := range command {
+			if len(command) == 1 && method != "batch" && !bytes.Equal(body, []byte("null")) {
+				result, err := c.one(ctx, method, body)
+				replies[i] = reply(method, result, err)
+			}
+		}
 	}
 	return map[string]any{"replies": replies}, nil
 }
 
-func (c *call) one(ctx context.Context, command map[string]json.RawMessage) map[string]any {
-	for method, body := range command {
-		if len(command) > 1 || method == "batch" || bytes.Equal(body, []byte("null")) {
-			break
-		}
-		if err := cmp.Or(c.away, ctx.Err()); err != nil {
-			return reply(method, nil, err)
-		}
-		result, err := c.do(ctx, method, body)
-		return reply(method, result, c.note(err))
+// line executes a command in the form of older backends.
+func (c *call) line(ctx context.Context, command json.RawMessage) map[string]any {
+	var of struct {
+		Method string          `json:"method"`
+		Params json.RawMessage `json:"params"`
 	}
-	return reply("", nil, failed(errBadRequest, "a command names one method"))
+	if err := json.Unmarshal(command, &of); err != nil || of.Method == "batch" {
+		return reply("", nil, failed(errBadRequest, "a command names one method"))
+	}
+	if of.Params == nil {
+		of.Params = json.RawMessage("{}")
+	}
+	result, err := c.one(ctx, of.Method, of.Params)
+	return reply("result", result, err)
+}
+
+// one executes one command of several.
+func (c *call) one(ctx context.Context, method string, body []byte) (any, error) {
+	if err := cmp.Or(c.away, ctx.Err()); err != nil {
+		return nil, err
+	}
+	result, err := c.do(ctx, method, body)
+	return result, c.note(err)
 }
 
 func failed(code uint32, message string) error { return &wire.Error{Code: code, Message: message} }
