@@ -118,13 +118,17 @@ var webhookEvents = map[string]gateway.HookEvent{
 }
 
 // Wants reports whether the webhook is to receive an event of the gateway.
-func (w *Webhook) Wants(event gateway.HookEvent) bool {
-	for name, of := range webhookEvents {
-		if of == event && (len(w.Events) == 0 || slices.Contains(w.Events, name)) {
-			return true
+func (w *Webhook) Wants(event gateway.HookEvent) bool { return w.wanted()[event] != "" }
+
+// wanted returns the events that the webhook is to receive, with their names.
+func (w *Webhook) wanted() map[gateway.HookEvent]string {
+	wanted := make(map[gateway.HookEvent]string)
+	for name, event := range webhookEvents {
+		if len(w.Events) == 0 || slices.Contains(w.Events, name) {
+			wanted[event] = name
 		}
 	}
-	return false
+	return wanted
 }
 
 func (w *Webhook) validate() error {

@@ -60,12 +60,7 @@ func (w *Webhooks) Receivers() (list []gateway.Receiver) {
 }
 
 func (w *Webhooks) receiver(app *app, settings *App, to *Webhook) gateway.Receiver {
-	h := &hook{Webhooks: w, app: app, settings: settings, url: to.URL, wants: make(map[gateway.HookEvent]string)}
-	for name, event := range webhookEvents {
-		if len(to.Events) == 0 || slices.Contains(to.Events, name) {
-			h.wants[event] = name
-		}
-	}
+	h := &hook{Webhooks: w, app: app, settings: settings, url: to.URL, wants: to.wanted()}
 	digest := sha256.Sum256([]byte(to.URL))
 	return gateway.Receiver{
 		Name: "pusher-" + app.id + "-" + hex.EncodeToString(digest[:6]),
