@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"tidegate/broker"
@@ -49,15 +48,15 @@ func (p Protocol) encode(event gateway.Event) ([]byte, error) {
 	case gateway.Subscribed:
 		return p.subscribed(e), nil
 	case gateway.NothingRecent:
-		return p.about("pusher:cache_miss", e.Channel).end(), nil
+		return p.about("pusher:cache_miss", e.Channel, nil), nil
 	case gateway.Counted:
 		return p.counted(e), nil
 	case gateway.Unsubscribed:
 		return p.unsubscribed(e), nil
 	case gateway.Join:
-		return p.about("pusher_internal:member_added", e.Channel).text("data", p.member(e.User, infoOf(e.Info))).end(), nil
+		return p.about("pusher_internal:member_added", e.Channel, p.member(e.User, infoOf(e.Info))), nil
 	case gateway.Leave:
-		return p.about("pusher_internal:member_removed", e.Channel).text("data", p.member(e.User, nil)).end(), nil
+		return p.about("pusher_internal:member_removed", e.Channel, p.member(e.User, nil)), nil
 	case gateway.Failure:
 		return p.failure(e)
 	case gateway.Pong:
@@ -74,9 +73,26 @@ func (p Protocol) encode(event gateway.Event) ([]byte, error) {
 	return nil, nil
 }
 
-// about begins an event on a channel.
-func (p Protocol) about(event, channel string) object {
-	return begin(event).text("channel", []byte(p.app.nameOf(channel)))
+// about is ownEvent for one of the gateway's channels.
+func (p Protocol) about(event, channel string, data any) []byte {
+	return ownEvent(event, p.app.nameOf(channel), data)
+}
+
+// ownEvent encodes an event of the server's own. The channel may be empty. The data is an object
+// or, where Pusher's servers send that, its JSON as a string; it may be nil.
+func ownEvent(event, channel string, data any) []byte {
+	encoded, _ := jsontext.Encode(struct { // of types that can be encoded
+		Event   string `json:"event"`
+		Channel string `json:"channel,omitempty"`
+		Data    any    `json:"data,omitempty"`
+	}{event, channel, data})
+	return encoded
+}
+
+// textOf returns the JSON of a value that can be encoded.
+func textOf(value any) string {
+	encoded, _ := jsontext.Encode(value)
+	return string(encoded)
 }
 
 // message encodes a message from any kind of client. If its event name is reserved for the
@@ -87,43 +103,42 @@ func (p Protocol) message(m *broker.Message) []byte {
 		event = "message"
 	}
 	name := p.app.nameOf(m.Channel)
-	o := make(object, 0, 64+len(event)+len(name)+len(m.Payload)+len(m.Payload)/4)
-	o = jsontext.AppendString(append(o, `{"event":`...), event)
-	o = jsontext.AppendString(o.name("channel"), name)
+	b := make([]byte, 0, 64+len(event)+len(name)+len(m.Payload)+len(m.Payload)/4)
+	b = jsontext.AppendString(append(b, `{"event":`...), event)
+	b = jsontext.AppendString(append(b, `,"channel":`...), name)
+	b = append(b, `,"data":`...)
 	if m.Kind == broker.Binary {
-		o = append(o.name("data"), '"')
-		o = append(base64.StdEncoding.AppendEncode(o, m.Payload), '"')
+		b = append(base64.StdEncoding.AppendEncode(append(b, '"'), m.Payload), '"')
 	} else {
-		o = o.text("data", m.Payload)
+		b = jsontext.AppendString(b, m.Payload)
 	}
 	if m.User != "" && isPresence(name) && strings.HasPrefix(event, clientPrefix) {
-		o = jsontext.AppendString(o.name("user_id"), p.app.idOf(m.User))
+		b = jsontext.AppendString(append(b, `,"user_id":`...), p.app.idOf(m.User))
 	}
-	return o.end()
+	return append(b, '}')
 }
 
 // welcome encodes the beginning of a connection, or the answer to a sign-in.
 func (p Protocol) welcome(e gateway.Welcome) []byte {
 	if !e.ID.Given {
-		data, _ := json.Marshal(struct {
+		return ownEvent("pusher:connection_established", "", textOf(struct {
 			SocketID        string `json:"socket_id"`
 			ActivityTimeout int    `json:"activity_timeout"`
-		}{e.Session, activityTimeout})
-		return begin("pusher:connection_established").text("data", data).end()
+		}{e.Session, activityTimeout}))
 	}
-	user, _ := json.Marshal(struct {
+	user := textOf(struct {
 		ID   string          `json:"id"`
 		Info json.RawMessage `json:"user_info,omitempty"`
 	}{p.app.idOf(e.User), e.Info})
-	return begin("pusher:signin_success").json("data", map[string]string{"user_data": string(user)}).end()
+	return ownEvent("pusher:signin_success", "", map[string]string{"user_data": user})
 }
 
 func (p Protocol) subscribed(e gateway.Subscribed) []byte {
-	data := []byte("{}")
+	data := "{}"
 	if isPresence(p.app.nameOf(e.Channel)) {
 		data = p.roster(e.Members)
 	}
-	return p.about("pusher_internal:subscription_succeeded", e.Channel).text("data", data).end()
+	return p.about("pusher_internal:subscription_succeeded", e.Channel, data)
 }
 
 // counted encodes a subscription count. It returns nil for presence channels, whose members
@@ -133,8 +148,7 @@ func (p Protocol) counted(e gateway.Counted) []byte {
 	if settings == nil || !settings.SubscriptionCounts || isPresence(p.app.nameOf(e.Channel)) {
 		return nil
 	}
-	data := strconv.AppendInt([]byte(`{"subscription_count":`), int64(e.Sessions), 10)
-	return p.about("pusher_internal:subscription_count", e.Channel).text("data", append(data, '}')).end()
+	return p.about("pusher_internal:subscription_count", e.Channel, textOf(map[string]int{"subscription_count": e.Sessions}))
 }
 
 // unsubscribed encodes the end of a subscription, or returns nil if the client asked for it.
@@ -146,7 +160,7 @@ func (p Protocol) unsubscribed(e gateway.Unsubscribed) []byte {
 }
 
 // roster encodes the members of a presence channel, each user once.
-func (p Protocol) roster(members []gateway.Member) []byte {
+func (p Protocol) roster(members []gateway.Member) string {
 	var who struct {
 		IDs   []string                   `json:"ids"`
 		Hash  map[string]json.RawMessage `json:"hash"`
@@ -161,17 +175,15 @@ func (p Protocol) roster(members []gateway.Member) []byte {
 		who.IDs, who.Hash[id] = append(who.IDs, id), infoOf(m.Info)
 	}
 	who.Count = len(who.IDs)
-	data, _ := json.Marshal(map[string]any{"presence": who})
-	return data
+	return textOf(map[string]any{"presence": who})
 }
 
 // member encodes a user who joins a presence channel or leaves it. A nil info is left out.
-func (p Protocol) member(user string, info json.RawMessage) []byte {
-	data, _ := json.Marshal(struct {
+func (p Protocol) member(user string, info json.RawMessage) string {
+	return textOf(struct {
 		ID   string          `json:"user_id"`
 		Info json.RawMessage `json:"user_info,omitempty"`
 	}{p.app.idOf(user), info})
-	return data
 }
 
 // infoOf returns the info, or an empty object if it is nil.
@@ -210,11 +222,11 @@ func (p Protocol) refused(channel string, code gateway.Code, message string) []b
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		kind = "AuthError"
 	}
-	return p.about("pusher:subscription_error", channel).json("data", struct {
+	return p.about("pusher:subscription_error", channel, struct {
 		Type   string `json:"type"`
 		Error  string `json:"error"`
 		Status int    `json:"status"`
-	}{kind, message, status}).end()
+	}{kind, message, status})
 }
 
 // failed encodes pusher:error. Its code is null if code is 0.
@@ -226,5 +238,5 @@ func failed(code int, message string) []byte {
 	if code != 0 {
 		data.Code = &code
 	}
-	return begin("pusher:error").json("data", data).end()
+	return ownEvent("pusher:error", "", data)
 }

@@ -57,9 +57,9 @@ func (p Protocol) watched(user string, event gateway.Event) []byte {
 		Name  string   `json:"name"`
 		Users []string `json:"user_ids"`
 	}
-	return begin("pusher_internal:watchlist_events").json("data", map[string][]change{
+	return ownEvent("pusher_internal:watchlist_events", "", map[string][]change{
 		"events": {{status, []string{p.app.idOf(user)}}},
-	}).end()
+	})
 }
 
 func statusOf(user string, members []gateway.Member) string {
