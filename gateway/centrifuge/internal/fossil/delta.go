@@ -1,8 +1,7 @@
 // Package fossil computes deltas in Fossil's format
 // (https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki), which the SDKs of the
-// Centrifuge family apply. It exists because github.com/shadowspore/fossil-delta has no
-// releases, was last changed in 2024, compares up to 250 candidates per byte, and splits
-// characters, which JSON cannot represent.
+// Centrifuge family apply. It exists because github.com/centrifugal/fdelta compares up to 250
+// candidates per byte, and splits characters, which JSON cannot represent.
 package fossil
 
 import (
