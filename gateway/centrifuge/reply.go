@@ -262,7 +262,7 @@ func infoOf(user, session string, info, elsewhere json.RawMessage) *wire.ClientI
 const eventTag = "event"
 
 func publicationOf(m *broker.Message, f Format) *wire.Publication {
-	p := &wire.Publication{Data: dataOf(m, f), Epoch: m.Position.Epoch, Offset: m.Position.Offset}
+	p := &wire.Publication{Data: payloadOf(m.Payload, m.Kind, f), Epoch: m.Position.Epoch, Offset: m.Position.Offset}
 	if m.Session != "" || m.User != "" {
 		p.Info = infoOf(m.User, m.Session, m.Info, m.Elsewhere)
 	}
@@ -278,7 +278,7 @@ func publicationOf(m *broker.Message, f Format) *wire.Publication {
 func deltaOf(e gateway.Delta, f Format) *wire.Publication {
 	p := publicationOf(e.Message, f)
 	if e.Before != nil {
-		if delta := fossil.Delta(dataOf(e.Before, f), p.Data); delta != nil {
+		if delta := fossil.Delta(payloadOf(e.Before.Payload, e.Before.Kind, f), p.Data); delta != nil {
 			p.Data, p.Delta = delta, true
 		}
 	}
@@ -302,9 +302,7 @@ func tagsOf(m *broker.Message) (tags map[string]string) {
 	return tags
 }
 
-// dataOf returns the payload for Protobuf, or as a JSON value on one line for JSON.
-func dataOf(m *broker.Message, f Format) []byte { return payloadOf(m.Payload, m.Kind, f) }
-
+// payloadOf returns a payload for Protobuf, or as a JSON value on one line for JSON.
 func payloadOf(payload []byte, kind broker.Kind, f Format) []byte {
 	switch {
 	case f == Protobuf:
