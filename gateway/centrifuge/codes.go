@@ -66,13 +66,13 @@ func farewellCode(r gateway.Reason) int {
 }
 
 // errorOfFailure is errorOf for a failed command. If the token has expired, it tells the client
-// to get a new one, and if messages are lost, that it cannot recover. SDKs that renew with an
-// expired token get a new one only if the error is temporary.
+// to get a new one, and if messages are lost, that it cannot recover. For a subscription that is
+// renewed with an expired token, SDKs get a new one only if the error is temporary.
 func errorOfFailure(r request, f gateway.Failure) *wire.Error {
 	e := errorOf(r, f.Code, f.Message)
 	switch {
 	case f.Reason.Is(gateway.TokenExpired):
-		e.Code, e.Temporary = errTokenExpired, r == ofRefresh || r == ofSubRefresh
+		e.Code, e.Temporary = errTokenExpired, r == ofSubRefresh
 	case f.Reason.Is(gateway.Missed):
 		e.Code = errUnrecoverable
 	}

@@ -182,6 +182,7 @@ func everyEvent() []gateway.Event {
 		gateway.Failure{ID: connect, Code: gateway.Unauthenticated, Message: "who?"},
 		gateway.Failure{ID: connect, Code: gateway.Unauthenticated, Message: "too late", Reason: gateway.TokenExpired},
 		gateway.Failure{ID: refresh, Code: gateway.Unauthenticated, Message: "too late", Reason: gateway.TokenExpired},
+		gateway.Failure{ID: to(`{"id":12,"sub_refresh":{"channel":"c","token":"t"}}`), Code: gateway.Unauthenticated, Message: "too late", Reason: gateway.TokenExpired},
 		gateway.Failure{Channel: "c", Code: gateway.Forbidden, Message: "nobody asked"},
 		gateway.Pong{ID: ping},
 		gateway.Heartbeat{},

@@ -187,10 +187,12 @@ func unsubscribed(e gateway.Unsubscribed) *wire.Reply {
 }
 
 // failure is the reply to a failed command. Unsubscribing twice is not an error in this protocol.
+// A refresh with an expired token is not answered: its session ends, and SDKs come back with a new
+// one, while they take the error for final.
 func failure(e gateway.Failure) *wire.Reply {
 	t := ticketOf(e.ID)
 	switch {
-	case !e.ID.Given:
+	case !e.ID.Given, t.request() == ofRefresh && e.Reason.Is(gateway.TokenExpired):
 		return nil
 	case t.request() == ofUnsubscribe && e.Code == gateway.NotFound:
 		return answer(e.ID, &wire.Reply{Unsubscribe: &wire.Empty{}})

@@ -19,6 +19,7 @@ func main() {
 	one, two := address(os.Args[1]), address(os.Args[2])
 	run("json", one, two, centrifuge.NewJsonClient)
 	run("protobuf", one, two, centrifuge.NewProtobufClient)
+	renew(one)
 }
 
 func address(url string) string {
@@ -77,6 +78,43 @@ func run(format, one, two string, newClient func(string, centrifuge.Config) *cen
 	if _, err := alice.Publish(ctx(), "closed:door", []byte("1")); err == nil {
 		log.Fatalf("%s: a publish where nobody may was confirmed", format)
 	}
+}
+
+// renew is given an expired token once for the connection, and once for a subscription, when it
+// renews them.
+func renew(address string) {
+	asked := make(map[string]int)
+	token := func(of, valid string) (string, error) {
+		if asked[of]++; asked[of] == 2 {
+			return "old", nil
+		}
+		return valid, nil
+	}
+	c := centrifuge.NewJsonClient(address, centrifuge.Config{GetToken: func(centrifuge.ConnectionTokenEvent) (string, error) {
+		return token("connection", "brief hugo")
+	}})
+	defer c.Close()
+	c.OnError(func(centrifuge.ErrorEvent) {})
+	c.OnDisconnected(func(e centrifuge.DisconnectedEvent) { log.Fatalf("the client is disconnected: %+v", e) })
+	connected := make(chan struct{}, 10)
+	c.OnConnected(func(centrifuge.ConnectedEvent) { connected <- struct{}{} })
+	other := connect(centrifuge.NewJsonClient(address, centrifuge.Config{Token: "user hugo"}))
+	defer other.Close()
+	sub, err := other.NewSubscription("secret:go", centrifuge.SubscriptionConfig{GetToken: func(centrifuge.SubscriptionTokenEvent) (string, error) {
+		return token("subscription", "channel secret:go hugo guest")
+	}})
+	check(err)
+	subscribed := make(chan struct{}, 10)
+	sub.OnSubscribed(func(centrifuge.SubscribedEvent) { subscribed <- struct{}{} })
+	sub.OnUnsubscribed(func(e centrifuge.UnsubscribedEvent) { log.Fatalf("the client is unsubscribed: %+v", e) })
+	check(c.Connect())
+	check(sub.Subscribe())
+	for range 2 {
+		receive("the connection", connected)
+		receive("the subscription", subscribed)
+	}
+	c.OnDisconnected(nil)
+	sub.OnUnsubscribed(nil)
 }
 
 func connect(c *centrifuge.Client) *centrifuge.Client {
