@@ -209,6 +209,16 @@ test("authenticates before all else, and renews before the token expires", async
   assert.equal(asked, 3);
 });
 
+test("comes back over the same transport when the gateway has no room for a user's session, or an error of its own", async () => {
+  const tide = client({ token: isJWT({ sub: "ada" }), transports: ["websocket", "sse"], fetch: () => assert.fail("no other transport is tried") });
+  const authenticated = async (n, answer) => { const s = await connected(n); s.tell({ id: s.heard("auth")[0].id, ...answer }); };
+  await authenticated(1, { type: "error", code: "limit_exceeded", message: "the user has 5 sessions here" });
+  await authenticated(2, { type: "error", code: "internal", message: "internal error" });
+  await authenticated(3, { type: "error", code: "unavailable", message: "the backend is away" });
+  await authenticated(4, { type: "welcome", user: "ada" });
+  assert.deepEqual([tide.status.state, tide.status.transport, tide.status.user], ["connected", "websocket", "ada"]);
+});
+
 test("a token that cannot be renewed ends with its expiry", async () => {
   const tide = client({ token: "t" });
   const s = await connected(1);

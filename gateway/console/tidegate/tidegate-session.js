@@ -24,10 +24,10 @@ import { Timers, claimsOf, passing } from "./tidegate-link.js";
 /**
  * @typedef {object} SessionEvents
  * @property {() => void} ready                    connected and authenticated
+ * @property {() => void} settled                  all subscribes are answered
  * @property {() => void} renewed                  authenticated again
  * @property {(error: unknown) => void} noToken     the token function failed
- * @property {(frame: Frame) => void} frame        a frame that answers no command
- * @property {(frame: Frame) => void} answer       an answer to a command
+ * @property {(frame: Frame) => void} frame        a frame that is not for the session itself
  * @property {(frame: Frame, sent: boolean) => void} traffic  every frame sent or received
  * @property {(ms: number) => void} roundTrip
  * @property {(end: End) => void} end              once
@@ -41,7 +41,6 @@ export class Session {
   /** @type {number | undefined} ms */
   roundTrip;
   isReady = false;
-  settled = () => {};
 
   #base;
   #options;
@@ -101,7 +100,7 @@ export class Session {
         else this.#subscribing.delete(name);
       }
       onReply(reply);
-      if (this.isSettled) this.settled();
+      if (this.isSettled) this.#on.settled();
     });
     this.#subscribing.set(name, id);
   }
@@ -125,11 +124,6 @@ export class Session {
     this.#timers.after("silence", Math.min(this.#pingEvery, 10_000), () => this.#end({ code: 1006, reason: "no sign of life" }));
   }
 
-  /** Closes after a delay, so that messages in flight still arrive. @param {number} ms */
-  retire(ms) {
-    this.#timers.after("retire", ms, () => this.close());
-  }
-
   close() {
     this.#end({ code: 0, reason: "" });
   }
@@ -145,7 +139,6 @@ export class Session {
     this.#replies.delete(id);
     if (reply) return reply(frame);
     if (frame.type === "welcome") return this.#welcomed(frame, token);
-    if (id) return this.#on.answer(frame);
     this.#on.frame(frame);
   }
 
@@ -187,7 +180,8 @@ export class Session {
     this.#timers.after("auth", this.#options.openTimeout, () => this.#end({ code: 1006, reason: "no answer" }));
     this.#request({ type: "auth", token }, (reply) => {
       this.#timers.clear("auth");
-      if (reply.type === "error") return this.#end({ code: passing.has(reply.code) ? 1006 : 4001, reason: reply.message });
+      const passes = passing.has(reply.code) || reply.code === "limit_exceeded" || reply.code === "internal";
+      if (reply.type === "error") return this.#end({ code: passes ? 1006 : 4001, reason: reply.message, unreachable: passes });
       this.#identify(reply);
       this.#planRenewal(token);
       done();

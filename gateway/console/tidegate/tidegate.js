@@ -319,11 +319,11 @@ export class Tidegate extends Emitter {
     if (!this.#session) this.#setStatus({ state: "connecting", retryIn: 0 });
     const session = new Session(this.#base, this.#options, transport, () => ++this.#lastID, {
       ready: () => this.#takeOver(session),
+      settled: () => this.#switchTo(session),
       renewed: () => this.#setStatus({ user: session.user }),
       noToken: (cause) => this.emit("error", new TidegateError("no_token", `the token function failed: ${cause}`, { cause })),
       traffic: (frame, sent) => this.emit("frame", { frame, sent }),
-      frame: (frame) => this.#receive(session, frame),
-      answer: (frame) => this.#answer(frame),
+      frame: (frame) => frame.id ? this.#answer(frame) : this.#receive(session, frame),
       roundTrip: (roundTrip) => {
         if (session !== this.#session) return;
         this.#status = { ...this.#status, roundTrip };
@@ -337,10 +337,7 @@ export class Tidegate extends Emitter {
 
   /** @param {Session} session a new one, which has been welcomed */
   #takeOver(session) {
-    if (this.#session) {
-      this.#overlap = overlapWith(session);
-      session.settled = () => this.#switchTo(session);
-    }
+    if (this.#session) this.#overlap = overlapWith(session);
     for (const name of this.#channels.keys()) this.#follow(session, name);
     if (!this.#session || session.isSettled) this.#switchTo(session);
   }
@@ -352,7 +349,7 @@ export class Tidegate extends Emitter {
     this.#next = null;
     this.#session = session;
     for (const pending of this.#pending.values()) pending.session = null; // sent again, with the same key, or later ones could overtake them
-    previous?.retire(overlapTime);
+    if (previous) setTimeout(() => previous.close(), overlapTime); // messages in flight still arrive
     this.#failures = 0;
     this.#rung = this.#options.transports.indexOf(session.transport);
     this.#timers.after("stable", stableAfter, () => {
