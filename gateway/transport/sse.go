@@ -1,8 +1,6 @@
 package transport
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 
@@ -44,7 +42,7 @@ func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil && passes(err) && isEventSource(r):
 		BeginStream(w, r, EventStream)
-		fmt.Fprintf(w, "retry: %d\n: %s\n\n", 1000+rand.N(2000), oneLine(gateway.ErrorOf(err).Message))
+		w.Write(events{}.end(appendRetry(nil), gateway.RefusalOf(err)))
 		return
 	case err != nil:
 		Refuse(w, err)

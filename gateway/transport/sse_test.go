@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -400,6 +401,25 @@ func TestSSE_Curl(t *testing.T) {
 	cancel()
 	command.Wait()
 	n.awaitSessions(0)
+}
+
+// Otherwise all clients of a node that crashes would come to the others in the same moment.
+func TestSSE_ClientsComeBackAfterDifferentTimes(t *testing.T) {
+	n := startNode(t, gateway.Config{})
+	told := map[int]bool{}
+	for range 8 {
+		l := n.listen("channel=news")
+		l.lines.Scan()
+		text, _ := strings.CutPrefix(l.lines.Text(), "retry: ")
+		wait, err := strconv.Atoi(text)
+		if err != nil || wait < 1000 || wait > 3000 {
+			t.Errorf("a stream begins with %q: want 1 to 3 s to wait before coming back", l.lines.Text())
+		}
+		told[wait] = true
+	}
+	if len(told) == 1 {
+		t.Errorf("all clients are to wait %v", told)
+	}
 }
 
 // An EventSource never reconnects after a status other than 200.

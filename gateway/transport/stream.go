@@ -2,6 +2,7 @@ package transport
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 
@@ -28,7 +29,7 @@ func newStream(w http.ResponseWriter, at cursors) *stream {
 func (s *stream) begin(native gateway.Protocol) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting = append(s.waiting, retry+"\n"...)
+	s.waiting = append(appendRetry(s.waiting), '\n')
 	for i := range s.cursors.places {
 		if p := &s.cursors.places[i]; p.resumed && !p.hasPosition() {
 			s.waiting = append(s.waiting, notices{native, nativeEvents}.gapBody(p.channel)...)
@@ -87,7 +88,8 @@ func (s *stream) addID(b []byte) []byte {
 	return append(s.cursors.append(b), '\n')
 }
 
-// retry tells a client how many milliseconds to wait before it reconnects.
-const retry = "retry: 2000\n"
+// appendRetry tells a client how many milliseconds to wait before it reconnects. The clients of
+// a node that crashes are to come back spread out.
+func appendRetry(b []byte) []byte { return fmt.Appendf(b, "retry: %d\n", 1000+rand.N(2000)) }
 
 func oneLine(text string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(text) }
