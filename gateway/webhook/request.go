@@ -40,6 +40,7 @@ func NewClient() *Client {
 	return &Client{&http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSHandshakeTimeout:    dialTimeout,
 			ResponseHeaderTimeout:  time.Minute, // the context of a request ends earlier
