@@ -27,6 +27,7 @@ func TestPage(t *testing.T) {
 		"TwoTabsChatInRoomsOfTheirOwn":             twoTabsChatInRoomsOfTheirOwn,
 		"ShowsWhatAMessageSaysAsText":              showsWhatAMessageSaysAsText,
 		"ResumesWithNothingLostWhenTheNodeWasAway": resumesWithNothingLostWhenTheNodeWasAway,
+		"ConnectsAgainWhereItLeftOff":              connectsAgainWhereItLeftOff,
 		"LeavesWhileTheBrowserKeepsIt":             leavesWhileTheBrowserKeepsIt,
 		"PublishesOnceWhenTheNodeIsAway":           publishesOnceWhenTheNodeIsAway,
 		"FallsBackWhereWebSocketIsRefused":         fallsBack,
@@ -121,6 +122,29 @@ func resumesWithNothingLostWhenTheNodeWasAway(t *testing.T, browser context.Cont
 
 // A browser keeps a page for a while in case the user goes back to it, and Chromium keeps its
 // WebSocket, too.
+func connectsAgainWhereItLeftOff(t *testing.T, browser context.Context) {
+	nodes := newCluster(t)
+	nodes.start()
+	p := openPage(t, browser, nodes.url()).connected()
+	p.subscribe("orders")
+	nodes.publish("orders", `"order 1"`)
+	p.shows("#messages", "order 1")
+	p.do(`document.querySelector("#disconnect").click()`)
+	p.until("it is disconnected", `document.body.dataset.state === "closed"`)
+	nodes.publish("orders", `"order 2"`)
+	p.do(`document.querySelector("#reconnect").click()`)
+	p.connected()
+	nodes.publish("orders", `"order 3"`)
+	p.shows("#messages", "order 3")
+	p.wantOrders(3)
+	p.do(`document.querySelector("#token").value = "user ada"; document.querySelector("#connect").requestSubmit()`)
+	p.shows("#fact-user", "ada")
+	nodes.publish("orders", `"order 4"`)
+	p.shows("#messages", "order 4")
+	p.wantOrders(4)
+	p.until("what was recovered is counted, and there is no gap", `document.querySelector("#fact-recovered").innerText === "1" && document.querySelector("#fact-gaps").innerText === "0"`)
+}
+
 func leavesWhileTheBrowserKeepsIt(t *testing.T, browser context.Context) {
 	nodes := newCluster(t)
 	nodes.start()

@@ -11,7 +11,7 @@ import { oneAtATime } from "./tidegate-link.js";
 /** @typedef {import("./tidegate.js").Subscription} Subscription */
 /** @typedef {import("./timeline.js").Timeline} Timeline */
 /** @typedef {{message: Message, text: string, at: Date, past: boolean, latency?: number, note?: string}} Entry */
-/** @typedef {{item: HTMLElement, count: HTMLElement, total: number, since: number, subscription?: Subscription}} Listed */
+/** @typedef {{item: HTMLElement, count: HTMLElement, total: number, since: number, cursor?: string, subscription?: Subscription}} Listed */
 
 const presenceEvery = 5_000;
 const keptEntries = 2_000;
@@ -129,7 +129,7 @@ export class MessageView {
   /** @param {string} name @param {Listed} listed */
   #open(name, listed) {
     if (!this.#tide) return;
-    const subscription = this.#tide.subscribe(name, (message) => this.#received(message), { recent });
+    const subscription = this.#tide.subscribe(name, (message) => this.#received(message), { recent, cursor: listed.cursor });
     listed.subscription = subscription;
     subscription.on("subscribed", (subscribed) => {
       if (this.#mark(name, "on")) noteSubscription(`${name}: subscribed`);
@@ -205,7 +205,10 @@ export class MessageView {
   #received(message) {
     const text = payloadText(message);
     const listed = this.#channels.get(message.channel);
-    if (listed) listed.count.textContent = String(++listed.total);
+    if (listed) {
+      listed.count.textContent = String(++listed.total);
+      listed.cursor = message.cursor;
+    }
     const past = message.time !== undefined && listed !== undefined && message.time.getTime() < listed.since;
     if (!past && (!this.#selected || message.channel === this.#selected)) this.#arrived++;
     this.#add({ message, text, at: new Date(), past, latency: past ? undefined : this.#latency(message, text) });
