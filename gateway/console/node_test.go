@@ -35,6 +35,7 @@ type cluster struct {
 
 	deflate *websocket.Deflate // compression of the nodes; nil for none
 	rules   rules.List         // of the nodes
+	barred  bool               // the nodes have no workbench, as outside development
 
 	noWebSocket atomic.Bool // /ws answers 403, as behind some proxies
 	noEvents    atomic.Bool // /events is held back, as behind other proxies
@@ -118,8 +119,10 @@ func (c *cluster) routes(g *gateway.Gateway, sockets *websocket.Server) http.Han
 		io.WriteString(w, "<!doctype html><title>An application</title>")
 	})
 	mux.HandleFunc("GET /built/", func(w http.ResponseWriter, r *http.Request) { c.extra.ServeHTTP(w, r) })
-	mux.Handle("/dev", newWorkbench().Handler())
-	mux.Handle("/dev/", newWorkbench().Handler())
+	if !c.barred {
+		mux.Handle("/dev", newWorkbench().Handler())
+		mux.Handle("/dev/", newWorkbench().Handler())
+	}
 	mux.Handle("/", console.Handler())
 	return mux
 }

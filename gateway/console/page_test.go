@@ -47,6 +47,7 @@ func TestPage(t *testing.T) {
 		"RunsTheExamplesOfTheGuides":               runsTheExamplesOfTheGuides,
 		"AnnouncesWhatHappensAlone":                announcesWhatHappensAlone,
 		"MakesTokensAndTriesRules":                 makesTokensAndTriesRules,
+		"SaysWhereThereAreNoTools":                 saysWhereThereAreNoTools,
 		"SaysWhyAnExampleIsRefused":                saysWhyAnExampleIsRefused,
 		"WorksBelowAnyPath":                        worksBelowAnyPath,
 		"TakesNoNameForPartOfItself":               takesNoNameForPartOfItself,

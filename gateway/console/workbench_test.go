@@ -100,3 +100,14 @@ func makesTokensAndTriesRules(t *testing.T, browser context.Context) {
 	p.do(`document.querySelector("#token-connect").click()`)
 	p.until("the page is ada's, and says no token", `document.querySelector("#fact-user").textContent === "ada" && location.hash === "#console"`)
 }
+
+func saysWhereThereAreNoTools(t *testing.T, browser context.Context) {
+	nodes := newCluster(t)
+	nodes.barred = true
+	nodes.start()
+	p := openPage(t, browser, nodes.url()+"/#tools?user=bob").connected()
+	p.shows("#view-tools", "only on a development gateway")
+	if shown := p.text("#view-tools"); strings.Contains(shown, "token") {
+		t.Errorf("the page offers what it does not have:\n%s", shown)
+	}
+}

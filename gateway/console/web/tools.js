@@ -20,6 +20,7 @@ export class Tools {
   #channel = byID("tool-channel", HTMLInputElement);
   #rules = byID("tool-rules", HTMLTextAreaElement);
   #token = "";
+  #offered = offer();
   #asked = 0; // counts questions, so that late answers are dropped
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #typing;
@@ -33,24 +34,17 @@ export class Tools {
     for (const field of [this.#user, this.#subscribe, this.#publish, this.#channel, this.#rules]) {
       field.addEventListener("input", () => { clearTimeout(this.#typing); this.#typing = setTimeout(() => this.#judge(), typingPause); });
     }
-    this.#offer();
   }
 
   /** @param {boolean} shows */
-  show(shows) {
-    if (!shows) return;
+  async show(shows) {
+    if (!shows || !await this.#offered) return;
     const { query } = readAddress();
     this.#user.value = query.get("user") ?? this.#user.value;
     this.#channel.value = query.get("channel") ?? this.#channel.value;
     this.#judge();
   }
 
-  /** Shows the link to this section if the gateway has a workbench. */
-  async #offer() {
-    const there = isLocal && await fetch(`${here}/dev`).then(({ ok }) => ok, () => false);
-    byID("tools-link", HTMLAnchorElement).hidden = !there;
-    byID("tools-none", HTMLElement).hidden = there;
-  }
 
   get #client() {
     return { user: this.#user.value.trim(), subscribe: words(this.#subscribe.value), publish: words(this.#publish.value) };
@@ -79,6 +73,15 @@ export class Tools {
       (error) => [element("p.note.problem", {}, named(error.message.replaceAll("\n", " · ")))]);
     if (asked === this.#asked) byID("verdict", HTMLElement).replaceChildren(...verdict);
   }
+}
+
+/** Shows this section and the link to it if the gateway has a workbench. @returns {Promise<boolean>} */
+async function offer() {
+  const there = isLocal && await fetch(`${here}/dev`).then(({ ok }) => ok, () => false);
+  byID("tools-link", HTMLAnchorElement).hidden = !there;
+  byID("tools-none", HTMLElement).hidden = there;
+  for (const card of document.querySelectorAll("#view-tools > section")) card.toggleAttribute("hidden", !there);
+  return there;
 }
 
 /** @param {Judgement} judgement @param {string} who */
