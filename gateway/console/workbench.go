@@ -17,7 +17,7 @@ import (
 //
 //	GET  /dev        204 if there is a workbench
 //	POST /dev/token  a Client, and "ttl" in seconds -> {"token":"…"}
-//	POST /dev/rules  {"rules":"channels: …","channel":"…","client":{a Client}} -> a Judgement
+//	POST /dev/rules  {"rules":"channels: …","channel":"…","client":{a Client}} -> a gateway.Explanation
 //
 // Errors are those of the HTTP API.
 type Workbench struct {
@@ -34,24 +34,6 @@ type Client struct {
 	Subscribe []string        `json:"subscribe"`
 	Publish   []string        `json:"publish"`
 	Channels  []string        `json:"channels"`
-}
-
-// Judgement says what rules allow to one client on one channel.
-type Judgement struct {
-	Rule      int     `json:"rule"`  // index of the matching rule; -1 if there is none
-	Match     string  `json:"match"` // the rule's pattern
-	Subscribe Verdict `json:"subscribe"`
-	Publish   Verdict `json:"publish"`
-	Presence  Verdict `json:"presence"`
-	History   Verdict `json:"history"`
-}
-
-// Verdict says whether something is allowed and why. If it is not allowed, Code is the error
-// that the client receives.
-type Verdict struct {
-	Allowed bool         `json:"allowed"`
-	Code    gateway.Code `json:"code,omitempty"`
-	Why     string       `json:"why"`
 }
 
 const largestQuestion = 256 << 10 // bytes
@@ -92,21 +74,17 @@ type rulesQuestion struct {
 }
 
 // judge evaluates the rules on a temporary gateway.
-func (w *Workbench) judge(q rulesQuestion) (Judgement, error) {
+func (w *Workbench) judge(q rulesQuestion) (gateway.Explanation, error) {
 	list, err := w.Rules([]byte(q.Rules))
 	if err != nil {
-		return Judgement{}, badRequest("%v", err)
+		return gateway.Explanation{}, badRequest("%v", err)
 	}
 	memory := broker.NewMemory()
 	g, err := gateway.New(gateway.Config{Broker: memory, History: memory, Presence: memory, Rules: list})
 	if err != nil {
-		return Judgement{}, badRequest("%v", err)
+		return gateway.Explanation{}, badRequest("%v", err)
 	}
-	e, err := g.Explain(&gateway.Principal{User: q.Client.User, Subscribe: q.Client.Subscribe, Publish: q.Client.Publish}, q.Channel)
-	if e.Rule == nil {
-		e.Rule = &gateway.DecidingRule{Index: -1}
-	}
-	return Judgement{e.Rule.Index, e.Rule.Match, Verdict(e.Subscribe), Verdict(e.Publish), Verdict(e.Presence), Verdict(e.History)}, err
+	return g.Explain(&gateway.Principal{User: q.Client.User, Subscribe: q.Client.Subscribe, Publish: q.Client.Publish}, q.Channel)
 }
 
 // answer returns a handler that decodes a question from JSON and encodes the answer to it.

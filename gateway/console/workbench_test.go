@@ -44,11 +44,11 @@ func TestWorkbench(t *testing.T) {
 		"no JSON":            {"/dev/token", `user=alice`, 400, `not understood`},
 		"too large":          {"/dev/rules", `"` + strings.Repeat("a", 300<<10) + `"`, 400, `too large`},
 		"the second rule": {"/dev/rules", `{"rules":"news chat:*","channel":"chat:a","client":{"user":"alice"}}`, 200,
-			`{"rule":1,"match":"chat:*","subscribe":{"allowed":true,"why":"channels[1] (match \"chat:*\") says subscribe: authenticated, and the client is the user alice"},"publish":{"allowed":false,"code":"forbidden","why":"channels[1]`},
+			`"rule":{"index":1,"match":"chat:*"},"subscribe":{"allowed":true,"why":"channels[1] (match \"chat:*\") says subscribe: authenticated, and the client is the user alice"},"publish":{"allowed":false,"code":"forbidden","why":"channels[1]`},
 		"history": {"/dev/rules", `{"rules":"*","channel":"chat:a","client":{"user":"alice"}}`, 200, `"history":{"allowed":true,`},
 		"a token that names the channel": {"/dev/rules", `{"rules":"*","channel":"chat:a","client":{"publish":["chat:*"]}}`, 200,
 			`"publish":{"allowed":true,"why":"channels[0] (match \"*\") says publish: token, and the token's claim publish has \"chat:*\""}`},
-		"no rule":       {"/dev/rules", `{"rules":"news","channel":"chat:a","client":{}}`, 200, `{"rule":-1,"match":""`},
+		"no rule":       {"/dev/rules", `{"rules":"news","channel":"chat:a","client":{}}`, 200, `{"channel":"chat:a","who":"an anonymous client","subscribe":{"allowed":false,"code":"unauthenticated","why":"no rule matches`},
 		"no channel":    {"/dev/rules", `{"rules":"news","channel":"a b","client":{}}`, 400, `channel`},
 		"another place": {"/dev/other", `{}`, 404, ``},
 	} {

@@ -6,7 +6,7 @@ import { ask } from "./ask.js";
 import { byID, copy, element, here, named } from "./element.js";
 
 /** @typedef {{allowed: boolean, code?: string, why: string}} Verdict */
-/** @typedef {{rule: number, match: string, subscribe: Verdict, publish: Verdict, presence: Verdict, history: Verdict}} Judgement */
+/** @typedef {{subscribe: Verdict, publish: Verdict, presence: Verdict, history: Verdict}} Judgement */
 
 const typingPause = 250; // ms
 const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
