@@ -9,10 +9,10 @@
 package console
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
-	"encoding/hex"
-	"io/fs"
+	"fmt"
 	"net/http"
 	"path"
 	"strings"
@@ -28,11 +28,21 @@ var embedded embed.FS
 // files. Everything else is 404. Browsers must revalidate cached files, so that the page
 // always matches the gateway that serves it.
 func Handler() http.Handler {
-	files, err := load()
-	if err != nil {
-		panic(err) // an embedded file cannot be read
+	files := map[string]http.Handler{}
+	for _, folder := range []string{"web", "tidegate"} {
+		entries, _ := embedded.ReadDir(folder) // cannot fail, as the files are embedded
+		for _, entry := range entries {
+			body, _ := embedded.ReadFile(folder + "/" + entry.Name())
+			files["/"+strings.TrimSuffix(entry.Name(), "index.html")] = transport.Only(fileOf(entry.Name(), body), http.MethodGet, http.MethodHead)
+		}
 	}
-	return files
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if file, found := files[r.URL.Path]; found {
+			file.ServeHTTP(w, r)
+			return
+		}
+		http.NotFound(w, r)
+	})
 }
 
 // policy lets the page load only its own files. It may connect anywhere, because the user
@@ -49,63 +59,20 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-type file struct {
-	name        string
-	contentType string
-	etag        string
-	body        string
-}
-
-// site maps the paths of URLs to files. It is immutable.
-type site map[string]file
-
-func load() (site, error) {
-	files := site{}
-	err := fs.WalkDir(embedded, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
+func fileOf(name string, body []byte) http.HandlerFunc {
+	etag := fmt.Sprintf(`"%.8x"`, sha256.Sum256(body))
+	return func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", contentTypes[path.Ext(name)])
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
+		h.Set("ETag", etag)
+		if strings.HasPrefix(name, "tidegate") { // applications of other origins import it
+			h.Set("Access-Control-Allow-Origin", "*")
+			h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 		}
-		body, err := embedded.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(body)
-		files[servedAt(name)] = file{
-			name:        path.Base(name),
-			contentType: contentTypes[path.Ext(name)],
-			etag:        `"` + hex.EncodeToString(sum[:8]) + `"`,
-			body:        string(body),
-		}
-		return nil
-	})
-	return files, err
-}
-
-// servedAt returns the URL path of a file: its name without the folder, or / for index.html.
-func servedAt(name string) string {
-	return "/" + strings.TrimSuffix(path.Base(name), "index.html")
-}
-
-func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f, found := s[r.URL.Path]
-	if !found {
-		http.NotFound(w, r)
-		return
+		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(body))
 	}
-	transport.Only(f, http.MethodGet, http.MethodHead).ServeHTTP(w, r)
-}
-
-func (f file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", f.contentType)
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-cache")
-	h.Set("ETag", f.etag)
-	if strings.HasPrefix(f.name, "tidegate") { // applications of other origins import it
-		h.Set("Access-Control-Allow-Origin", "*")
-		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	}
-	http.ServeContent(w, r, f.name, time.Time{}, strings.NewReader(f.body))
 }
