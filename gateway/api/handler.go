@@ -27,8 +27,8 @@ const (
 	AuditOff     Audit = "off"
 )
 
-// Handler serves /api/. It is safe for concurrent use. The server must limit how long a
-// request body may take, with a read deadline.
+// Handler serves /api/. It is safe for concurrent use. It must be behind transport.Strict, and
+// the server must limit how long a request body may take, with a read deadline.
 type Handler struct {
 	config  Config
 	gateway *gateway.Gateway // the config's

@@ -15,6 +15,7 @@ import (
 	"tidegate/gateway/auth"
 	"tidegate/gateway/gatewaytest"
 	"tidegate/gateway/rules"
+	"tidegate/gateway/transport"
 )
 
 const (
@@ -53,7 +54,7 @@ func startNodeFor(t *testing.T, limits gateway.Limits, c api.Config) *node {
 	c.Gateway, err = gateway.New(gateway.Config{Broker: lossy, History: memory, Presence: memory, Register: memory, Auth: authenticator, Rules: channelRules, Limits: limits, Version: "v1"})
 	must(t, err)
 
-	server := httptest.NewServer(described(t, api.New(c)))
+	server := httptest.NewServer(transport.Strict(described(t, api.New(c))))
 	n := &node{t: t, url: server.URL, gateway: c.Gateway, broker: lossy, client: server.Client()}
 	gatewaytest.Run(t, c.Gateway, func() {})
 	t.Cleanup(server.Close)
@@ -87,6 +88,9 @@ type call struct {
 
 func (n *node) do(c call) (status int, body string, header http.Header) {
 	n.t.Helper()
+	if c.method != http.MethodPost {
+		c.body = "" // the others have none
+	}
 	request, err := http.NewRequestWithContext(n.t.Context(), c.method, n.url+c.path, strings.NewReader(c.body))
 	must(n.t, err)
 	if c.header != nil {

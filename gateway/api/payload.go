@@ -31,12 +31,8 @@ func (r *request) openBody(most int) (io.Reader, error) {
 	return transport.OpenBody(r.hold, r.writer, r.Request, most)
 }
 
-// checkMedia refuses bodies that the API would have to decode first: compressed bodies, and
-// text that is not UTF-8.
+// checkMedia refuses text that is not UTF-8, which the API would have to decode first.
 func checkMedia(header http.Header) error {
-	if err := transport.CheckCoding(header); err != nil {
-		return unsupportedMedia{err}
-	}
 	media, parameters, err := mime.ParseMediaType(header.Get("Content-Type"))
 	isText := strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "json") || media == formMedia
 	switch charset := parameters["charset"]; strings.ToLower(charset) {

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 
@@ -56,11 +55,11 @@ func (b body) Read(p []byte) (int, error) {
 	case errors.As(err, new(*http.MaxBytesError)):
 		err = tooLarge(b.most)
 	default:
-		err = badRequest("the body broke off, or took too long")
+		err = fail(gateway.BadRequest, "the body broke off, or took too long")
 	}
 	return n, err
 }
 
 func tooLarge(most int) error {
-	return &gateway.Error{Code: gateway.TooLarge, Message: fmt.Sprintf("the body has more than %d bytes: that is the most that is allowed", most)}
+	return fail(gateway.TooLarge, "the body has more than %d bytes: that is the most that is allowed", most)
 }

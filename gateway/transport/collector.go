@@ -144,7 +144,7 @@ func (c *collector) finish() ([]byte, error) {
 	case ended:
 		return nil, c.reason.AsError()
 	case !c.settled:
-		return nil, &gateway.Error{Code: gateway.Unavailable, Message: "the channels did not answer in time: try again"}
+		return nil, fail(gateway.Unavailable, "the channels did not answer in time: try again")
 	}
 	return nil, nil
 }

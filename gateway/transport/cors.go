@@ -3,6 +3,8 @@ package transport
 import (
 	"net/http"
 	"strings"
+
+	"tidegate/gateway"
 )
 
 // CORS lets pages of other origins use a handler: see "HTTP extensions" in
@@ -53,13 +55,19 @@ func (c CORS) Handler(next http.Handler) http.Handler {
 // follow a click. Browsers say where a request comes from in Sec-Fetch-Site
 // (https://www.w3.org/TR/fetch-metadata/); older ones send at least an Origin.
 func SameSite(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return guard(next, func(r *http.Request) error {
 		site := r.Header.Get("Sec-Fetch-Site")
-		err := Origins(nil).Check(r)
-		if err == nil && site != "" && site != "same-origin" && site != "none" {
-			err = forbidden("a page of another site may not use this address")
+		if site != "" && site != "same-origin" && site != "none" {
+			return fail(gateway.Forbidden, "a page of another site may not use this address")
 		}
-		if err != nil {
+		return Origins(nil).Check(r)
+	})
+}
+
+// guard refuses requests for which check returns an error, without reading their bodies.
+func guard(next http.Handler, check func(*http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := check(r); err != nil {
 			LeaveUnread(w, r)
 			Refuse(w, err)
 			return

@@ -16,23 +16,19 @@ import (
 func TokenOf(r *http.Request) (string, error) {
 	header := r.Header.Values("Authorization")
 	if len(header) > 1 {
-		return "", unauthenticated("there is more than one header Authorization: send one, as Bearer KEY")
+		return "", fail(gateway.Unauthenticated, "there is more than one header Authorization: send one, as Bearer KEY")
 	}
 	if len(header) == 1 {
 		scheme, token, _ := strings.Cut(header[0], " ")
 		token = strings.TrimSpace(token)
 		switch {
 		case token == "":
-			return "", unauthenticated("the header Authorization is not understood: send it as Bearer KEY")
+			return "", fail(gateway.Unauthenticated, "the header Authorization is not understood: send it as Bearer KEY")
 		case strings.EqualFold(scheme, "Bearer"):
 			return token, nil
 		}
 	}
 	return r.URL.Query().Get("access_token"), nil
-}
-
-func unauthenticated(message string) error {
-	return &gateway.Error{Code: gateway.Unauthenticated, Message: message}
 }
 
 // Authenticate returns the principal of a request: an anonymous one if there is no token.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -53,14 +52,14 @@ func parseCursors(channels []string, text string) (cursors, error) {
 	}
 	if !strings.Contains(text, "~") {
 		if len(channels) > 1 {
-			return c, badRequest("malformed cursor: it is one of a single channel, but several are asked for")
+			return c, fail(gateway.BadRequest, "malformed cursor: it is one of a single channel, but several are asked for")
 		}
 		return c, c.places[0].resume(text)
 	}
 	for entry := range strings.SplitSeq(text, ",") {
 		key, position, ok := strings.Cut(entry, "~")
 		if !ok {
-			return c, badRequest(fmt.Sprintf("malformed cursor: %.64q has no position", entry))
+			return c, fail(gateway.BadRequest, "malformed cursor: %.64q has no position", entry)
 		}
 		if at := slices.IndexFunc(c.places, func(p place) bool { return p.key == key }); at >= 0 {
 			if err := c.places[at].resume(position); err != nil {
@@ -79,7 +78,7 @@ func parseEach(channels, texts []string) (cursors, error) {
 		return c, err
 	}
 	if len(texts) != len(channels) {
-		return c, badRequest(fmt.Sprintf("%d cursors for %d channels: give one over all, or one for each, in their order", len(texts), len(channels)))
+		return c, fail(gateway.BadRequest, "%d cursors for %d channels: give one over all, or one for each, in their order", len(texts), len(channels))
 	}
 	for i, text := range texts {
 		if text == "" {
@@ -94,7 +93,7 @@ func parseEach(channels, texts []string) (cursors, error) {
 
 func (p *place) resume(position string) error {
 	if _, err := broker.ParsePosition(position); position == "" || position != noPosition && err != nil {
-		return badRequest(fmt.Sprintf("malformed cursor %.64q: give it as an answer gave it", position))
+		return fail(gateway.BadRequest, "malformed cursor %.64q: give it as an answer gave it", position)
 	}
 	p.at, p.resumed = []byte(position), true
 	return nil

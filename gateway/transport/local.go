@@ -1,11 +1,12 @@
 package transport
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+
+	"tidegate/gateway"
 )
 
 // Local refuses requests whose Host is not localhost, 127.0.0.1 or [::1]. Otherwise a page
@@ -13,14 +14,12 @@ import (
 // origin. Local lets HTTP/1.0 requests without a Host pass, such as a load balancer's check:
 // they do not come from a page.
 func Local(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return guard(next, func(r *http.Request) error {
 		nameless := r.Host == "" && !r.ProtoAtLeast(1, 1)
-		if !nameless && !slices.Contains(localNames, hostOf(r.Host)) {
-			LeaveUnread(w, r)
-			Refuse(w, forbidden(fmt.Sprintf("in development only requests to localhost, 127.0.0.1 and [::1] are answered, and this one is to %.100q: to answer others, configure rules (tidegate init)", r.Host)))
-			return
+		if nameless || slices.Contains(localNames, hostOf(r.Host)) {
+			return nil
 		}
-		next.ServeHTTP(w, r)
+		return fail(gateway.Forbidden, "in development only requests to localhost, 127.0.0.1 and [::1] are answered, and this one is to %.100q: to answer others, configure rules (tidegate init)", r.Host)
 	})
 }
 

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -86,7 +85,7 @@ func waitOf(r *http.Request) (time.Duration, error) {
 	}
 	wait, err := time.ParseDuration(text)
 	if err != nil || wait < 0 || wait > longestWait {
-		return 0, badRequest(fmt.Sprintf("wait is %.32q: want a duration such as 25s, at most %v", text, longestWait))
+		return 0, fail(gateway.BadRequest, "wait is %.32q: want a duration such as 25s, at most %v", text, longestWait)
 	}
 	return wait, nil
 }

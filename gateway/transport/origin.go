@@ -1,12 +1,12 @@
 package transport
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
+	"tidegate/gateway"
 	"tidegate/gateway/rules"
 )
 
@@ -26,7 +26,7 @@ func (o Origins) Check(r *http.Request) error {
 	if _, host, _ := strings.Cut(origin, "://"); host == "" {
 		advice = "it is that of a file, or of a sandbox: serve the page over http"
 	}
-	return forbidden(fmt.Sprintf("the origin %.200q is not allowed: %s", origin, advice))
+	return fail(gateway.Forbidden, "the origin %.200q is not allowed: %s", origin, advice)
 }
 
 const everyOrigin = "*"

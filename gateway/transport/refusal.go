@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"net/http"
 
 	"tidegate/broker/jsontext"
@@ -54,10 +55,6 @@ func StatusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-func forbidden(message string) error {
-	return &gateway.Error{Code: gateway.Forbidden, Message: message}
-}
-
-func badRequest(message string) error {
-	return &gateway.Error{Code: gateway.BadRequest, Message: message}
+func fail(code gateway.Code, format string, args ...any) error {
+	return &gateway.Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -24,7 +23,7 @@ func Strict(next http.Handler) http.Handler {
 			Refuse(w, err)
 			return
 		}
-		if err := CheckCoding(r.Header); err != nil && r.ContentLength != 0 {
+		if err := checkCoding(r.Header); err != nil && r.ContentLength != 0 {
 			LeaveUnread(w, r)
 			RefuseAs(w, http.StatusUnsupportedMediaType, err)
 			return
@@ -35,25 +34,25 @@ func Strict(next http.Handler) http.Handler {
 
 func checkForm(r *http.Request) error {
 	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
-		return badRequest("a pair of the query cannot be parsed: percent-encode what is neither a letter nor a digit")
+		return fail(gateway.BadRequest, "a pair of the query cannot be parsed: percent-encode what is neither a letter nor a digit")
 	}
 	if r.ContentLength != 0 && slices.Contains(bodiless, r.Method) {
-		return badRequest("a " + r.Method + " has no body")
+		return fail(gateway.BadRequest, "a %s has no body", r.Method)
 	}
 	segments := strings.Split(strings.TrimSuffix(r.URL.EscapedPath(), "/"), "/")
 	for i, segment := range segments {
 		if segment == "" && i > 0 || segment == "." || segment == ".." {
-			return &gateway.Error{Code: gateway.NotFound, Message: "there is no such path: it has an empty segment, or one of dots"}
+			return fail(gateway.NotFound, "there is no such path: it has an empty segment, or one of dots")
 		}
 	}
 	return nil
 }
 
-// CheckCoding returns an error if the headers say that the body is compressed.
-func CheckCoding(header http.Header) error {
+// checkCoding returns an error if the headers say that the body is compressed.
+func checkCoding(header http.Header) error {
 	for _, coding := range header.Values("Content-Encoding") {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return badRequest(fmt.Sprintf("the body is encoded as %.40q: send it as it is", coding))
+			return fail(gateway.BadRequest, "the body is encoded as %.40q: send it as it is", coding)
 		}
 	}
 	return nil
@@ -98,6 +97,6 @@ func Only(next http.Handler, methods ...string) http.Handler {
 		}
 		w.Header().Set("Allow", allowed)
 		LeaveUnread(w, r)
-		RefuseAs(w, http.StatusMethodNotAllowed, badRequest(fmt.Sprintf("%.16q is not allowed here: want %s", r.Method, allowed)))
+		RefuseAs(w, http.StatusMethodNotAllowed, fail(gateway.BadRequest, "%.16q is not allowed here: want %s", r.Method, allowed))
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"testing"
+
+	"tidegate/gateway"
 )
 
 // A load balancer sends requests of many clients over one connection. That must not end for
@@ -14,7 +16,7 @@ import (
 func TestLeaveUnread_KeepsAConnectionOfHTTP2(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		LeaveUnread(w, r)
-		Refuse(w, forbidden("no"))
+		Refuse(w, fail(gateway.Forbidden, "no"))
 	}))
 	server.EnableHTTP2 = true
 	server.StartTLS()

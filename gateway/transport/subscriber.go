@@ -2,7 +2,6 @@ package transport
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -56,7 +55,7 @@ func RecentOf(r *http.Request) (int, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 32)
 	if err != nil || n < 0 {
-		return 0, badRequest(fmt.Sprintf("recent is %.32q: want how many of the last messages, from 0 on", text))
+		return 0, fail(gateway.BadRequest, "recent is %.32q: want how many of the last messages, from 0 on", text)
 	}
 	return int(n), nil
 }
@@ -109,12 +108,9 @@ func (s subscriber) channelsOf(r *http.Request) ([]string, error) {
 	}
 	switch {
 	case len(channels) == 0:
-		return nil, badRequest("the channel is missing: give ?channel=NAME, once for each")
+		return nil, fail(gateway.BadRequest, "the channel is missing: give ?channel=NAME, once for each")
 	case len(channels) > most:
-		return nil, &gateway.Error{
-			Code:    gateway.LimitExceeded,
-			Message: fmt.Sprintf("%d channels are asked for: at most %d are allowed", len(channels), most),
-		}
+		return nil, fail(gateway.LimitExceeded, "%d channels are asked for: at most %d are allowed", len(channels), most)
 	}
 	return channels, nil
 }
