@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,8 +28,11 @@ type jwks struct {
 
 	known atomic.Pointer[keySet] // never nil; empty until the first successful fetch
 
-	mu     sync.Mutex
-	latest *fetch // guarded by mu; nil before the first fetch
+	turn chan struct{} // of capacity 1; held by who fetches
+
+	// Owned by who has the turn.
+	fetched time.Time // when the last fetch ended; zero before the first
+	err     error     // its error
 }
 
 type jwksSettings struct {
@@ -41,22 +43,6 @@ type jwksSettings struct {
 type keySet struct {
 	keys []key
 	sum  [sha256.Size]byte // hash of the document
-}
-
-// fetch is one request for the set. All who wait for it share it.
-type fetch struct {
-	began time.Time
-	done  chan struct{} // closed once err is set
-	err   error
-}
-
-func (f *fetch) over() bool {
-	select {
-	case <-f.done:
-		return true
-	default:
-		return false
-	}
 }
 
 const maxJWKS = 1 << 20
@@ -83,7 +69,7 @@ func (j *jwks) find(ctx context.Context, kid string) ([]key, error) {
 	if keys := j.known.Load().find(kid); len(keys) > 0 {
 		return keys, nil
 	}
-	// All waiters share the fetch, so a client that disconnects must not cancel it.
+	// Others wait for this fetch, so a client that disconnects must not cancel it.
 	err := j.update(context.WithoutCancel(ctx), j.settings.pause)
 	if keys := j.known.Load().find(kid); len(keys) > 0 {
 		return keys, nil
@@ -114,34 +100,23 @@ func (j *jwks) run(ctx context.Context) {
 	}
 }
 
-// update waits for the fetch under way, or uses one that began less than age ago. If there
-// is neither, or if its own caller has given it up, update fetches.
+// update fetches the set, unless the last fetch ended less than age ago, perhaps while this call
+// waited for it. It returns the error of that fetch.
 func (j *jwks) update(ctx context.Context, age time.Duration) error {
-	for {
-		f, mine := j.recentFetch(age)
-		if mine {
-			f.err = j.fetch(ctx)
-			close(f.done)
-		}
-		select {
-		case <-f.done:
-			if ctx.Err() != nil || !errors.Is(f.err, context.Canceled) {
-				return f.err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	select {
+	case j.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-}
-
-func (j *jwks) recentFetch(age time.Duration) (f *fetch, mine bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if f := j.latest; f != nil && (!f.over() || time.Since(f.began) < age && !errors.Is(f.err, context.Canceled)) {
-		return f, false
+	defer func() { <-j.turn }()
+	if !j.fetched.IsZero() && time.Since(j.fetched) < age {
+		return j.err
 	}
-	j.latest = &fetch{began: time.Now(), done: make(chan struct{})}
-	return j.latest, true
+	err := j.fetch(ctx)
+	if ctx.Err() == nil { // else others are not to be content with it
+		j.fetched, j.err = time.Now(), err
+	}
+	return err
 }
 
 // fetch replaces the known keys by what the host returns. On an error they stay.

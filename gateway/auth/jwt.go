@@ -216,7 +216,7 @@ func (c JWT) jwks(old *jwks, w *wall.Wall) (*jwks, error) {
 	if old != nil && old.settings == settings {
 		return old, nil
 	}
-	j := &jwks{settings: settings, client: newClient(), wall: w}
+	j := &jwks{settings: settings, client: newClient(), wall: w, turn: make(chan struct{}, 1)}
 	j.known.Store(&keySet{})
 	return j, nil
 }
