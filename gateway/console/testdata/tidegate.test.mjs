@@ -817,6 +817,25 @@ test("a channel that is left and subscribed again at once has all its recent mes
   assert.deepEqual(got, [20, 21, 22]);
 });
 
+test("a channel that is subscribed again while an old connection lingers has its messages in order, all of them", async () => {
+  const tide = client();
+  const got = [];
+  const room = tide.subscribe("room");
+  const old = await connected(1);
+  old.confirm("room", { cursor: "e:10" });
+  old.tell({ type: "reconnect", within: 0 });
+  const s = await connected(2);
+  s.confirm("room", { cursor: "e:10", recovered: true });
+  room.unsubscribe();
+  const again = tide.subscribe("room", ({ data }) => got.push(data), { recent: 2 });
+  again.on("gap", () => assert.fail("there is no gap"));
+  old.message("room", 12, "e:12");
+  s.confirm("room", { cursor: "e:10" });
+  s.message("room", 11, "e:11");
+  s.message("room", 12, "e:12");
+  assert.deepEqual(got, [11, 12]);
+});
+
 test("a subscription that has ended receives nothing, not even what it has asked for", async () => {
   const tide = client();
   const got = [];

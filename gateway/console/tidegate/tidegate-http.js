@@ -17,9 +17,6 @@ const pollWait = "25s";
 const answerLimit = 35_000; // ms, for an answer that ends: some more than that
 const silenceLimit = 60_000; // ms, timeout for a stream that sends heartbeats
 const restartDelay = 20; // ms, to combine subscribes that follow each other closely
-const roomDelay = 100; // ms, for a node to notice that a stream has ended
-const tooLong = [414, 431]; // the statuses for a URL that names too many channels
-const noPlace = "-"; // the cursor of a channel without history, only on these transports
 
 class HTTPLink {
   #base;
@@ -111,15 +108,16 @@ class HTTPLink {
     const at = page.cursor ?? cursor ?? "";
     const begin = cursor || !page.messages?.length ? at : before(page.messages[0].cursor);
     this.#channels.set(channel, at);
-    this.#on.frame({ type: "subscribed", id, channel, cursor: begin === noPlace ? "" : begin, recovered: page.recovered });
+    // "-" is the cursor of a channel without history, only on these transports.
+    this.#on.frame({ type: "subscribed", id, channel, cursor: begin === "-" ? "" : begin, recovered: page.recovered });
     this.deliver(page);
     this.#receiveAnew();
   }
 
   /** Asks while nothing is received: both take a session, and perhaps only one is allowed. @param {() => Promise<any>} ask */
   async #withRoom(ask) {
-    this.#receiveAnew(roomDelay * 10);
-    await new Promise((resolve) => setTimeout(resolve, roomDelay));
+    this.#receiveAnew(1_000);
+    await new Promise((resolve) => setTimeout(resolve, 100)); // a node may take so long to notice that a stream has ended
     return ask();
   }
 
@@ -157,7 +155,8 @@ class HTTPLink {
       if (signal.aborted) return;
       const { status, message } = /** @type {any} */ (error);
       const channel = channels.pop() ?? "";
-      if (!tooLong.includes(status) || channels.length === 0) return this.#lost(error);
+      const isTooLong = status === 414 || status === 431; // the URL names too many channels
+      if (!isTooLong || channels.length === 0) return this.#lost(error);
       this.#on.frame({ ...this.#unsubscribe(channel), code: "limit_exceeded", reason: message });
     }
   }

@@ -48,8 +48,6 @@ export function oneAtATime(ask) {
   };
 }
 
-const longestTimer = 2 ** 31 - 1;
-
 /** Timers with names. @internal */
 export class Timers {
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
@@ -58,7 +56,7 @@ export class Timers {
   /** @param {string} name replaces an earlier timer of this name @param {number} ms @param {() => void} action */
   after(name, ms, action) {
     this.clear(name);
-    this.#running.set(name, setTimeout(() => { this.#running.delete(name); action(); }, Math.min(ms, longestTimer)));
+    this.#running.set(name, setTimeout(() => { this.#running.delete(name); action(); }, Math.min(ms, 2 ** 31 - 1))); // more would fire at once
   }
 
   /** @param {string} name @returns {boolean} */

@@ -349,6 +349,7 @@ export class Tidegate extends Emitter {
     this.#next = null;
     this.#session = session;
     for (const pending of this.#pending.values()) pending.session = null; // sent again, with the same key, or later ones could overtake them
+    for (const channel of this.#channels.values()) channel.last = previous;
     if (previous) setTimeout(() => previous.close(), overlapTime); // messages in flight still arrive
     this.#failures = 0;
     this.#rung = this.#options.transports.indexOf(session.transport);
@@ -512,6 +513,7 @@ export class Tidegate extends Emitter {
     const name = frame.channel ?? "";
     if (this.#status.state === "closed" || session.isResuming(name)) return; // what it is about will come again, in order
     const channel = this.#channels.get(name);
+    if (session !== this.#session && session !== this.#next && session !== channel?.last) return; // it is about an earlier subscribe
     switch (frame.type) {
       case "message": return this.#deliver(session, channel, frame);
       case "subscribed": return this.#confirm(channel ?? this.#addChannel(name, {}), frame); // by a backend: the client keeps it across reconnects, too
@@ -707,6 +709,8 @@ class Channel {
   /** @type {Set<Subscription>} */
   subscriptions = new Set();
   confirmed = false;
+  /** @type {Session | null} A session that has been replaced, and may still deliver. */
+  last = null;
 
   /** @param {string} name @param {SubscribeOptions} options */
   constructor(name, { cursor = "", recent = 0, echo = true }) {
