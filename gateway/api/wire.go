@@ -66,18 +66,13 @@ func converted[T, U any](list []T, convert func(T) U) []U {
 	return all
 }
 
+// session replaces the time of a SessionInfo.
 type session struct {
-	Session   string   `json:"session"`
-	Node      string   `json:"node"`
-	Transport string   `json:"transport"`
-	Protocol  string   `json:"protocol"`
-	Channels  []string `json:"channels"`
-	Since     int64    `json:"since"` // milliseconds since 1970
+	gateway.SessionInfo
+	Since int64 `json:"since"` // milliseconds since 1970
 }
 
-func sessionOf(s gateway.SessionInfo) session {
-	return session{s.Session, s.Node, s.Transport, s.Protocol, s.Channels, s.Since.UnixMilli()}
-}
+func sessionOf(s gateway.SessionInfo) session { return session{s, s.Since.UnixMilli()} }
 
 // reached is the number of sessions that a command has reached. If there is also an Error,
 // the command may have missed others.
