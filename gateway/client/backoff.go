@@ -34,11 +34,8 @@ func (b *backoff) lost(born time.Time) {
 // forgives reports whether to retry after a refused handshake. Once a client has been
 // accepted, a stray answer of a proxy does not end it.
 func (b *backoff) forgives(refusal error) bool {
-	var r *Refusal
-	if !b.connected || !errors.As(refusal, &r) {
-		return false
-	}
-	return r.Code != http.StatusUnauthorized && r.Code != http.StatusForbidden
+	r, ok := errors.AsType[*Refusal](refusal)
+	return ok && b.connected && r.Code != http.StatusUnauthorized && r.Code != http.StatusForbidden
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

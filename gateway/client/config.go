@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -45,18 +46,10 @@ func withDefaults(c Config) Config {
 	if c.Link == nil {
 		c.Link = func(error) {}
 	}
-	if c.Buffer == 0 {
-		c.Buffer = 256
-	}
-	if c.RetryDelay == 0 {
-		c.RetryDelay = 500 * time.Millisecond
-	}
-	if c.MaxRetryDelay == 0 {
-		c.MaxRetryDelay = 20 * time.Second
-	}
-	if c.AttemptTimeout == 0 {
-		c.AttemptTimeout = 10 * time.Second
-	}
+	c.Buffer = cmp.Or(c.Buffer, 256)
+	c.RetryDelay = cmp.Or(c.RetryDelay, 500*time.Millisecond)
+	c.MaxRetryDelay = cmp.Or(c.MaxRetryDelay, 20*time.Second)
+	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 10*time.Second)
 	return c
 }
 

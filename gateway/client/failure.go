@@ -61,8 +61,8 @@ const timedOut = "no sign of life"
 
 // ofRead converts the error of a read. It returns a *Refusal if the close code means one.
 func ofRead(err error) error {
-	var closed websocket.CloseError
-	if !errors.As(err, &closed) {
+	closed, ok := errors.AsType[websocket.CloseError](err)
+	if !ok {
 		return fmt.Errorf("the connection broke: %w", rootOf(err))
 	}
 	switch closed.Code {
@@ -106,11 +106,10 @@ func withoutSecrets(address string) string {
 
 // ofHandshake converts the error of a handshake. It returns a *Refusal if the answer means one.
 func ofHandshake(answer *http.Response, err error) error {
-	var failed *url.Error
-	switch {
-	case answer != nil && answer.StatusCode >= 400:
+	if answer != nil && answer.StatusCode >= 400 {
 		return ofStatus(answer)
-	case errors.As(err, &failed):
+	}
+	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return failed.Err
 	}
 	return err
@@ -118,11 +117,8 @@ func ofHandshake(answer *http.Response, err error) error {
 
 func ofStatus(answer *http.Response) error {
 	refusal := &Refusal{Code: answer.StatusCode, Reason: reasonOf(answer)}
-	switch refusal.Code {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return errors.New(refusal.Error())
-	}
-	if refusal.Code >= 500 {
+	switch code := refusal.Code; {
+	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests:
 		return errors.New(refusal.Error())
 	}
 	return refusal
@@ -141,8 +137,7 @@ func reasonOf(answer *http.Response) string {
 }
 
 func isFinal(err error) bool {
-	var r *Refusal
-	return errors.As(err, &r)
+	return errors.As(err, new(*Refusal))
 }
 
 func isTooLarge(err error) bool {

@@ -76,11 +76,10 @@ type answer struct {
 // WhenAway decides.
 func (w *Webhook) Ask(ctx context.Context, q *gateway.Question) error {
 	said, err := w.ask(ctx, q)
-	var refusal *gateway.Error
 	switch {
 	case err == nil:
 		err = said.apply(q)
-	case errors.As(err, &refusal):
+	case errors.As(err, new(*gateway.Error)):
 		w.noteAnswered(nil)
 		w.config.Observe(string(q.Event), "refused")
 		return err
