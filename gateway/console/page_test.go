@@ -299,6 +299,10 @@ func saysWhyAnExampleIsRefused(t *testing.T, browser context.Context) {
 	p.shows("#example", "may not subscribe")
 	p.do(`location.hash = "#examples/echo"`)
 	p.shows("#example", "may not publish")
+	p.do(`location.hash = "#console"`)
+	p.do(`const f = document.querySelector("#channel"); f.value = "orders"; f.form.requestSubmit()`)
+	p.shows("#subscribe-note", "orders: unauthenticated")
+	p.shows("#subscribe-note", "Enter a token in the console, under Connection.")
 }
 
 func worksBelowAnyPath(t *testing.T, browser context.Context) {

@@ -3,7 +3,7 @@
 import { Tidegate } from "./tidegate.js";
 import { readAddress, writeAddress } from "./address.js";
 import { ClusterView } from "./cluster.js";
-import { byID, capital, duration, here } from "./element.js";
+import { advice, byID, capital, duration, here } from "./element.js";
 import { openExample } from "./examples.js";
 import { Frames } from "./frames.js";
 import { MessageView } from "./messageview.js";
@@ -60,8 +60,9 @@ function connect() {
   client.on("roundtrip", ifCurrent(showStatus));
   client.on("frame", ifCurrent((passed) => frames.add(passed)));
   client.on("error", ifCurrent((error) => {
-    messages.note("", `${error.code}: ${error.message}`);
-    timeline.problem(`${error.code}: ${error.message}`);
+    const problem = `${error.code}: ${advice(error)}`;
+    messages.note("", problem);
+    timeline.problem(problem);
   }));
   timeline.use(client);
   messages.use(client);

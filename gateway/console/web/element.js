@@ -77,6 +77,11 @@ export async function copy(text, button) {
   setTimeout(() => { button.textContent = label; }, 1_500);
 }
 
+/** Returns what an error says, and what to do about it on this page. @param {{code?: string, message: string}} error */
+export function advice({ code, message }) {
+  return code === "unauthenticated" ? `${message}. Enter a token in the console, under Connection.` : message;
+}
+
 /** @param {string} text */
 export function capital(text) {
   return text.slice(0, 1).toUpperCase() + text.slice(1);

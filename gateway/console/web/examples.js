@@ -1,7 +1,7 @@
 // The section Examples: each is a small program on one client, shown with its code.
 
 import { Tidegate } from "./tidegate.js";
-import { clockTime, duration, element, here, hue, initial, named, snippet } from "./element.js";
+import { advice, clockTime, duration, element, here, hue, initial, named, snippet } from "./element.js";
 import { Feed } from "./feed.js";
 import { oneAtATime } from "./tidegate-link.js";
 
@@ -199,7 +199,7 @@ function enterRoom(tide, body, channel, name) {
   room.on("join", askWho);
   room.on("leave", askWho);
   room.on("gap", () => talk.add(null));
-  room.on("error", (error) => { problem.textContent = error.message; });
+  room.on("error", (error) => { problem.textContent = advice(error); });
   tell("enter");
   return leave;
 }
@@ -285,7 +285,7 @@ function playClock({ tide, stage, done }) {
   });
   clock.on("error", (error) => {
     clearTimeout(timer);
-    waiting.textContent = error.message;
+    waiting.textContent = advice(error);
   });
   done(() => { clearTimeout(timer); clock.unsubscribe(); });
 }
@@ -351,7 +351,7 @@ function playLog({ tide, stage, done }) {
     log.clear();
     tail = tide.subscribe(channel.value.trim(), (message) => log.add(message), { recent: 100 });
     tail.on("gap", () => log.add({ data: "— lines may be missing here —", event: "" }));
-    tail.on("error", (error) => { empty.textContent = error.message; });
+    tail.on("error", (error) => { empty.textContent = advice(error); });
   };
   channel.addEventListener("change", open);
   open();
@@ -395,9 +395,9 @@ function playEcho({ tide, stage, done }) {
     facts.textContent = `median ${duration(sorted[sorted.length >> 1])}, slowest ${duration(sorted.at(-1))} of the last ${times.length}`;
     bars.replaceChildren(...times.map((ms) => bar(ms, sorted.at(-1) ?? 1)));
   });
-  echo.on("error", (error) => { problem.textContent = error.message; });
+  echo.on("error", (error) => { problem.textContent = advice(error); });
   const timer = setInterval(() => {
-    if (!document.hidden && tide.status.state === "connected") tide.publish(mine, { sent: performance.now() }).catch((error) => { problem.textContent = error.message; });
+    if (!document.hidden && tide.status.state === "connected") tide.publish(mine, { sent: performance.now() }).catch((error) => { problem.textContent = advice(error); });
   }, 500);
   done(() => { clearInterval(timer); echo.unsubscribe(); });
 }

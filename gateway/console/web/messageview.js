@@ -2,7 +2,7 @@
 
 import { readAddress, writeAddress } from "./address.js";
 import { pretty, showDetail } from "./detail.js";
-import { byID, clockTime, duration, element, here, hue, initial, named, snippet, update } from "./element.js";
+import { advice, byID, clockTime, duration, element, here, hue, initial, named, snippet, update } from "./element.js";
 import { Feed, walk } from "./feed.js";
 import { oneAtATime } from "./tidegate-link.js";
 
@@ -142,8 +142,9 @@ export class MessageView {
     subscription.on("presence_changed", () => this.#askPresence());
     subscription.on("error", (error) => {
       this.#mark(name, "refused");
-      noteSubscription(`${name}: ${error.code}, ${error.message}`, true);
-      this.note(name, `${name}: ${error.code}, ${error.message}`);
+      const problem = `${name}: ${error.code}, ${advice(error)}`;
+      noteSubscription(problem, true);
+      this.note(name, problem);
     });
   }
 
@@ -336,7 +337,7 @@ const emptyMessage = { channel: "", data: null, kind: "json", tags: {}, event: "
 function hints(channel) {
   const path = encodeURIComponent(channel).replaceAll("%3A", ":").replaceAll("%40", "@");
   return [
-    snippet(`curl -H 'Content-Type: application/json' -d '{"text":"hi"}' \\\n${shellWord(`${here}/api/channels/${path}/messages`)}`, "curl"),
+    snippet(`curl -H 'Content-Type: application/json' -d '{"text":"hi"}' \\\n${shellWord(`${here}/api/channels/${path}/messages`)}`, "curl (if the gateway has rules, add -H 'Authorization: Bearer KEY')"),
     snippet(`redis-cli PUBLISH ${shellWord(`tidegate:${channel}`)} '{"text":"hi"}'`, "redis-cli, if the gateway uses Redis"),
   ];
 }
@@ -357,12 +358,12 @@ function payloadText({ data, kind }) {
 /** @param {Error & {code?: string}} error */
 function publishProblem(error) {
   if (error instanceof SyntaxError) return `This is not JSON (${error.message}). Choose Text to send it as plain text.`;
-  return `${error.code ?? "error"}: ${error.message}`;
+  return `${error.code ?? "error"}: ${advice(error)}`;
 }
 
 /** @param {Error & {code?: string}} error */
 function presenceProblem(error) {
-  return error.code === "not_found" ? "This channel has no presence." : error.message;
+  return error.code === "not_found" ? "This channel has no presence." : advice(error);
 }
 
 /** Tells a screen reader about a subscription. Failures are visible to everybody. @param {string} text */
