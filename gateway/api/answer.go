@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
@@ -92,16 +91,13 @@ func (h *Handler) authenticate(r *http.Request) (gateway.Principal, error) {
 // fail answers with only an error.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) (status int) {
 	status = h.note(w, r, err)
-	transport.RefuseAs(w, status, err)
+	transport.Refuse(w, err)
 	return status
 }
 
 // note returns the status for err, sets the headers that go with it, and logs internal errors.
 func (h *Handler) note(w http.ResponseWriter, r *http.Request, err error) (status int) {
 	status = transport.StatusOf(err)
-	if errors.As(err, new(unsupportedMedia)) {
-		status = http.StatusUnsupportedMediaType
-	}
 	if status == http.StatusInternalServerError {
 		h.log.Error("API request failed", "method", r.Method, "route", r.Pattern, "error", err)
 	}

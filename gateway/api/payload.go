@@ -42,7 +42,7 @@ func checkMedia(header http.Header) error {
 		if err != nil || !isText {
 			return nil // malformed, or not text
 		}
-		return unsupportedMedia{fail(gateway.BadRequest, "the body is in %.40q: send UTF-8", charset)}
+		return transport.WithStatus(http.StatusUnsupportedMediaType, fail(gateway.BadRequest, "the body is in %.40q: send UTF-8", charset))
 	}
 }
 

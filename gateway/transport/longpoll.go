@@ -47,7 +47,7 @@ func (l *LongPoll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := subscriber{l.Gateway, l.Native, "longpoll"}
 	at, err := from.placesOf(r, "")
 	if err != nil {
-		refusePlaces(w, err)
+		Refuse(w, err)
 		return
 	}
 	session, err := from.open(r, at, nativeObjects)

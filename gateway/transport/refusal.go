@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -34,8 +35,22 @@ func Advise(w http.ResponseWriter, status int) {
 	}
 }
 
-// StatusOf returns the HTTP status for the code of gateway.ErrorOf(err).
+// WithStatus returns err with an HTTP status of its own, instead of that of its code.
+func WithStatus(status int, err error) error { return withStatus{err, status} }
+
+type withStatus struct {
+	error
+	status int
+}
+
+func (e withStatus) Unwrap() error { return e.error }
+
+// StatusOf returns the HTTP status for err: that of WithStatus, or else that for the code of
+// gateway.ErrorOf(err).
 func StatusOf(err error) int {
+	if own, ok := errors.AsType[withStatus](err); ok {
+		return own.status
+	}
 	switch gateway.ErrorOf(err).Code {
 	case gateway.BadRequest:
 		return http.StatusBadRequest

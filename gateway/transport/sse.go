@@ -35,7 +35,7 @@ func (s *SSE) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := subscriber{s.Gateway, s.Native, "sse"}
 	at, err := from.placesOf(r, r.Header.Get("Last-Event-ID"))
 	if err != nil {
-		refusePlaces(w, err)
+		Refuse(w, err)
 		return
 	}
 	session, err := from.open(r, at, formOf(r, len(at.places)))

@@ -17,18 +17,11 @@ import (
 //	404  a path with an empty segment, . or .., which ServeMux would redirect
 //	415  a compressed body, which nobody decodes
 func Strict(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return guard(next, func(r *http.Request) error {
 		if err := checkForm(r); err != nil {
-			LeaveUnread(w, r)
-			Refuse(w, err)
-			return
+			return err
 		}
-		if err := checkCoding(r.Header); err != nil && r.ContentLength != 0 {
-			LeaveUnread(w, r)
-			RefuseAs(w, http.StatusUnsupportedMediaType, err)
-			return
-		}
-		next.ServeHTTP(w, r)
+		return checkCoding(r)
 	})
 }
 
@@ -48,11 +41,11 @@ func checkForm(r *http.Request) error {
 	return nil
 }
 
-// checkCoding returns an error if the headers say that the body is compressed.
-func checkCoding(header http.Header) error {
-	for _, coding := range header.Values("Content-Encoding") {
-		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return fail(gateway.BadRequest, "the body is encoded as %.40q: send it as it is", coding)
+// checkCoding returns an error if the body is compressed.
+func checkCoding(r *http.Request) error {
+	for _, coding := range r.Header.Values("Content-Encoding") {
+		if r.ContentLength != 0 && coding != "" && !strings.EqualFold(coding, "identity") {
+			return WithStatus(http.StatusUnsupportedMediaType, fail(gateway.BadRequest, "the body is encoded as %.40q: send it as it is", coding))
 		}
 	}
 	return nil

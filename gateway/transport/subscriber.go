@@ -37,16 +37,6 @@ func (s subscriber) placesOf(r *http.Request, cursor string) (cursors, error) {
 	return at, err
 }
 
-// refusePlaces answers a request for places. Too many channels get a status of their own: unlike
-// with other limits, asking again later does not help.
-func refusePlaces(w http.ResponseWriter, err error) {
-	if gateway.ErrorOf(err).Code == gateway.LimitExceeded {
-		RefuseAs(w, http.StatusRequestURITooLong, err)
-		return
-	}
-	Refuse(w, err)
-}
-
 // RecentOf returns how many recent messages a request asks for: ?recent=20.
 func RecentOf(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("recent")
@@ -110,7 +100,8 @@ func (s subscriber) channelsOf(r *http.Request) ([]string, error) {
 	case len(channels) == 0:
 		return nil, fail(gateway.BadRequest, "the channel is missing: give ?channel=NAME, once for each")
 	case len(channels) > most:
-		return nil, fail(gateway.LimitExceeded, "%d channels are asked for: at most %d are allowed", len(channels), most)
+		// The status says that, unlike with other limits, asking again later does not help.
+		return nil, WithStatus(http.StatusRequestURITooLong, fail(gateway.LimitExceeded, "%d channels are asked for: at most %d are allowed", len(channels), most))
 	}
 	return channels, nil
 }
