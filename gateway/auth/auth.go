@@ -7,11 +7,13 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"tidegate/gateway"
@@ -52,12 +54,10 @@ type trust struct {
 // New returns an Auth, or an error that says what is wrong with the config and how to
 // correct it. It does not wait for a JWKS host.
 func New(c Config) (*Auth, error) {
-	a := &Auth{failed: c.Failed, wall: &wall.Wall{Log: c.Log, Count: c.Panicked}, reloaded: make(chan struct{}, 1)}
+	log := cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	a := &Auth{failed: c.Failed, wall: &wall.Wall{Log: log, Count: c.Panicked}, reloaded: make(chan struct{}, 1)}
 	if a.failed == nil {
 		a.failed = func(string) {}
-	}
-	if a.wall.Log == nil {
-		a.wall.Log = slog.New(slog.DiscardHandler)
 	}
 	trust, err := a.newTrust(c)
 	if err != nil {
@@ -142,20 +142,16 @@ func (a *Auth) Run(ctx context.Context) error {
 // keepFresh returns when ctx ends or the config changes.
 func (a *Auth) keepFresh(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if source := a.jwks(); source != nil {
-			source.run(ctx)
-		}
-	}()
+	var running sync.WaitGroup
+	if source := a.jwks(); source != nil {
+		running.Go(func() { source.run(ctx) })
+	}
 	select {
 	case <-ctx.Done():
 	case <-a.reloaded:
 	}
 	cancel()
-	<-done
+	running.Wait()
 }
 
 // jwks returns the JWKS in use, or nil.
