@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -144,17 +145,10 @@ func (c *conn) sever() {
 // ended.
 func (c *conn) next(ctx context.Context) ([]byte, bool) {
 	for {
-		c.mu.Lock()
-		if !c.held && len(c.waiting) > 0 {
-			line := c.waiting[0]
-			c.waiting = c.waiting[1:]
-			c.heard = time.Now() // reading counts as an acknowledgement
-			c.wake()
-			c.mu.Unlock()
+		line, changed := c.atHand()
+		if line != nil {
 			return line, true
 		}
-		changed := c.changed
-		c.mu.Unlock()
 		select {
 		case <-changed:
 			continue
@@ -173,6 +167,21 @@ func (c *conn) next(ctx context.Context) ([]byte, bool) {
 			return nil, false
 		}
 	}
+}
+
+// atHand returns the next line for the client, if it can be read, or a channel that is closed at the
+// next change.
+func (c *conn) atHand() (line []byte, changed chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held || len(c.waiting) == 0 {
+		return nil, c.changed
+	}
+	line = c.waiting[0]
+	c.waiting = c.waiting[1:]
+	c.heard = time.Now() // reading counts as an acknowledgement
+	c.wake()
+	return line, nil
 }
 
 // client is a client that subscribes to one channel and logs what it receives.
@@ -242,7 +251,14 @@ func (v view) recent(random *rand.Rand) view {
 
 // given is the view of a client that comes with the cursor of some message, be it from before its time.
 func (c *client) given(random *rand.Rand) view {
-	p, ok := c.stream.some(random)
+	return c.from(c.stream.some(random, math.MaxInt))
+}
+
+// fresh is the view of a client that has loaded the present state elsewhere, with a cursor.
+func (c *client) fresh(random *rand.Rand) view { return c.from(c.stream.some(random, 60)) }
+
+// from is the view of a client that begins after a message, if that has a cursor.
+func (c *client) from(p publication, ok bool) view {
 	if !ok {
 		return c.now()
 	}
@@ -379,10 +395,17 @@ func (c *client) stay(ctx context.Context, conn *conn) {
 // nextLine waits for the next line for the client, or until it is to do something of its own
 // accord. Then the line is nil.
 func (c *client) nextLine(ctx context.Context, conn *conn) (line []byte, more bool) {
-	if c.fickle.due.IsZero() {
+	due := c.fickle.due
+	if at := c.fickle.stalls; !at.IsZero() && at.Before(due) {
+		due = at
+	}
+	if due.IsZero() {
 		return conn.next(ctx)
 	}
-	waiting, end := context.WithDeadline(ctx, c.fickle.due)
+	if line, _ := conn.atHand(); line != nil {
+		return line, true
+	}
+	waiting, end := context.WithDeadline(ctx, due)
 	defer end()
 	line, more = conn.next(waiting)
 	return line, more || ctx.Err() == nil && waiting.Err() != nil && !conn.ended()

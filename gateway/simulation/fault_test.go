@@ -124,6 +124,18 @@ func restart(least, most int) func(*world, *slot, *rand.Rand) {
 	}
 }
 
+// restore stops the process of Redis some seconds after it has saved its data, and starts another one
+// with what was saved.
+func restore(w *world, _ *slot, random *rand.Rand) {
+	w.replacing <- struct{}{}
+	defer func() { <-w.replacing }()
+	saved := w.redis().Mark()
+	time.Sleep(between(random, 2*time.Second, 6*time.Second))
+	w.redis().Stop()
+	time.Sleep(between(random, 0, 5*time.Second))
+	w.redis().StartFrom(saved)
+}
+
 // failOver replaces Redis by another server. It lacks the writes of the last commands, at least
 // least and less than most of them.
 func failOver(least, most int) func(*world, *slot, *rand.Rand) {
@@ -222,15 +234,24 @@ var unreadable = fault{name: "no history can be read", longest: 12 * time.Second
 	mend: func(w *world, _ *slot) { w.redis().RefuseReads("", 0) },
 }
 
-// obscure makes reads of a channel, often one of so many that have few clients, fail: all or most of them.
+// obscure makes reads of channels fail, all or most of them: of some of those many that have few clients,
+// or of any one.
 func obscure(suffix string, few, least, most int) func(*world, *slot, *rand.Rand) {
 	return func(w *world, _ *slot, random *rand.Rand) {
-		s, ofHundred := w.streams[random.IntN(len(w.streams))], least+random.IntN(most-least)
-		if random.IntN(4) > 0 {
-			s = w.streams[len(w.streams)-2-random.IntN(few)]
+		ofHundred := least + random.IntN(most-least)
+		hide := func(s *stream) {
+			w.note("on %s, %d of 100 reads fail", s.channel, min(100, ofHundred))
+			w.redis().RefuseReads("tidegate:"+s.channel+suffix, ofHundred)
 		}
-		w.note("on %s, %d of 100 reads fail", s.channel, min(100, ofHundred))
-		w.redis().RefuseReads("tidegate:"+s.channel+suffix, ofHundred)
+		if random.IntN(4) == 0 {
+			hide(w.streams[random.IntN(len(w.streams))])
+			return
+		}
+		for _, s := range w.streams[len(w.streams)-1-few : len(w.streams)-1] {
+			if random.IntN(3) > 0 {
+				hide(s)
+			}
+		}
 	}
 }
 
@@ -248,11 +269,11 @@ var obscured = []struct {
 	fault fault
 }{
 	{30 * time.Second, unreadable},
-	{10 * time.Second, fault{name: "a history can hardly be read", strike: obscure("", 2, 40, 80), mend: clear(""), longest: 12 * time.Second}},
-	{20 * time.Second, fault{name: "the members of a channel can hardly be read", strike: obscure(" presence", 2, 60, 120), mend: clear(" presence"), longest: 12 * time.Second}},
+	{10 * time.Second, fault{name: "a history can hardly be read", strike: obscure("", 2, 30, 70), mend: clear(""), longest: 12 * time.Second}},
+	{20 * time.Second, fault{name: "the members of a channel can hardly be read", strike: obscure(" presence", 6, 60, 120), mend: clear(" presence"), longest: 12 * time.Second}},
 	{15 * time.Second, fault{name: "the members of a channel cannot be read, over a slow link", strike: func(w *world, s *slot, random *rand.Rand) {
 		s.tamper(func(way *simredis.Way) { way.Slow(between(random, 50*time.Millisecond, 400*time.Millisecond)) })
-		obscure(" presence", 5, 100, 101)(w, s, random)
+		obscure(" presence", 6, 100, 101)(w, s, random)
 	}, mend: func(w *world, s *slot) {
 		clear(" presence")(w, s)
 		mendWay(w, s)
@@ -279,6 +300,7 @@ var lastFaults = []struct {
 	after time.Duration
 	fault fault
 }{
+	{0, fault{name: "last: redis restarts with what it has saved before all clients moved", strike: restore}},
 	{2 * time.Second, fault{name: "last: redis restarts with older data", strike: restart(20, 60)}}, // all clients have just settled
 	{2 * time.Second, fault{name: "last: redis fails over and loses something", strike: failOver(20, 60)}},
 	{-10 * time.Second, fault{name: "last: redis fails over, and the former master comes back", strike: switchOver, mend: switchBack, longest: 8 * time.Second}}, // some clients are disconnected meanwhile
@@ -293,7 +315,7 @@ var lastFaults = []struct {
 func lastOf(random *rand.Rand, number int, ended time.Duration, gentle bool) blow {
 	b := blow{number: number, node: random.IntN(nodeCount), own: random.Uint64()}
 	if !gentle {
-		last := &lastFaults[random.IntN(len(lastFaults))]
+		last := &lastFaults[max(0, random.IntN(2*len(lastFaults))-len(lastFaults))] // the first in half of the stories
 		b.at, b.fault = max(0, ended+last.after), &last.fault
 		return b
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +28,8 @@ type fickle struct {
 	patron bool // a backend grants it its channel
 	kept   bool // and does not take it back
 	slow   bool // it does not read for a while, now and then
+	flits  bool // it leaves its channel after a moment, and comes back
+	guest  bool // it does not subscribe, but asks its backend to be let in
 	door   *door
 
 	asks    chan time.Time // when it subscribes to its channel, which it is not on
@@ -47,6 +51,8 @@ type fickle struct {
 	pinged time.Time         // when what comes before its ping was answered; zero: it waits for no pong
 	silent time.Time         // since when it only listens, until due; zero: it does not
 	again  int               // how many times it will subscribe soon, before it only listens
+	stalls time.Time         // when it will have lost patience, unless its messages have come up to behind; zero: it is patient
+	behind string            // the cursor in the reply to its subscribe
 	late   map[int]time.Time // when it has sent each command that has not been answered
 }
 
@@ -92,9 +98,13 @@ func (t grantedTongue) first(c *client) string {
 	}
 	f.asked, f.late, f.whole, f.pinged = make(map[int]view), make(map[int]time.Time), nil, time.Time{}
 	f.isOn.Store(false)
-	f.silent, f.again = time.Time{}, 0
+	f.silent, f.again, f.stalls = time.Time{}, 0, time.Time{}
 	f.due = time.Now().Add(time.Second)
 	f.leaving.Store(0)
+	if c.visits() {
+		f.knock(c.random)
+		return ""
+	}
 	switch c.random.IntN(4) {
 	case 0:
 		if f.patron && c.world.granting.Load() {
@@ -127,6 +137,20 @@ func (f *fickle) ask(at time.Time) {
 	}
 }
 
+// visits reports whether the client is on its channel only by the grants of its backend.
+func (c *client) visits() bool { return c.fickle.guest && c.world.granting.Load() }
+
+// knock asks the client's backend for a grant, and waits for it for so long that nothing hides what
+// becomes of it.
+func (f *fickle) knock(random *rand.Rand) {
+	f.ask(time.Now())
+	f.waitForGrant(random)
+}
+
+func (f *fickle) waitForGrant(random *rand.Rand) {
+	f.due = time.Now().Add(grantWithin + between(random, 0, 4*time.Second))
+}
+
 func (grantedTongue) unsubscribe(c *client) string {
 	c.fickle.id++
 	c.fickle.leaving.Add(1)
@@ -152,11 +176,7 @@ func (t grantedTongue) hear(c *client, line []byte) (say string, stays bool) {
 	if line == nil {
 		return t.act(c), true
 	}
-	var said struct {
-		Type, Channel, Cursor, Code, Reason string
-		ID                                  int
-		Recovered                           bool
-	}
+	var said nativeFrame
 	if !c.parse(line, &said) {
 		return "", false
 	}
@@ -175,6 +195,8 @@ func (t grantedTongue) hear(c *client, line []byte) (say string, stays bool) {
 		if c.random.IntN(2) == 0 && len(f.asked) == 0 {
 			return t.ping(c), true
 		}
+	case said.Type == "subscribed" && f.guest:
+		t.letIn(c)
 	case said.Type == "subscribed":
 		c.world.sees("client was granted its channel, and subscribes to it")
 		f.isOn.Store(true)
@@ -190,9 +212,13 @@ func (t grantedTongue) hear(c *client, line []byte) (say string, stays bool) {
 		if said.ID != 0 {
 			f.leaves()
 		}
+		if c.visits() {
+			f.due = time.Now().Add(between(c.random, 0, 2*time.Second))
+			return "", true
+		}
 		if said.Code != "" && f.patron && c.world.granting.Load() && c.random.IntN(2) == 0 {
-			f.due = time.Now().Add(grantWithin + between(c.random, 0, 4*time.Second))
-			return "", true // it waits for the next grant
+			f.waitForGrant(c.random)
+			return "", true
 		}
 		if said.ID != 0 && !c.world.quiet.Load() && c.random.IntN(4) > 0 {
 			f.due = time.Now().Add(between(c.random, 5*time.Millisecond, 3*time.Second))
@@ -204,10 +230,10 @@ func (t grantedTongue) hear(c *client, line []byte) (say string, stays bool) {
 		c.world.blame("%s on %s, which it is not on, was sent %s", c.name, c.stream.channel, line)
 	case said.Type == "message":
 		c.checkEnd()
-		_, stays := t.nativeTongue.hear(c, line)
+		_, stays := t.take(c, &said, line)
 		return t.act(c), stays
 	default:
-		return t.nativeTongue.hear(c, line)
+		return t.take(c, &said, line)
 	}
 	return "", true
 }
@@ -226,7 +252,32 @@ func (grantedTongue) enter(c *client, id int, cursor string, recovered bool) {
 		c.enters(cursor, recovered)
 	}
 	f.isOn.Store(true)
-	f.whole = nil
+	f.whole, f.behind = nil, cursor
+	if f.stalls = (time.Time{}); c.isBehind() && c.random.IntN(4) > 0 {
+		f.stalls = time.Now().Add(between(c.random, 10*time.Millisecond, 100*time.Millisecond))
+	}
+}
+
+// isBehind reports whether the client is still to be sent messages from before the reply to its last
+// subscribe.
+func (c *client) isBehind() bool {
+	has, _ := strconv.Atoi(offsetOf(c.cursor))
+	wants, _ := strconv.Atoi(offsetOf(c.fickle.behind))
+	return has < wants && epochOf(c.cursor) == epochOf(c.fickle.behind)
+}
+
+// letIn is called when a guest has been granted its channel. It has missed what came before.
+func (grantedTongue) letIn(c *client) {
+	f := &c.fickle
+	c.cursor = ""
+	if c.entered {
+		c.misses("was not on its channel")
+	} else {
+		c.record(heard{told: "entered"})
+	}
+	c.entered, c.on = true, c.conn
+	f.isOn.Store(true)
+	f.due = time.Now().Add(between(c.random, 0, 3*time.Second))
 }
 
 // refused is called for the error that answers a command. The client disconnects if it
@@ -245,9 +296,9 @@ func (t grantedTongue) refused(c *client, id int, code string, line []byte) (say
 		c.world.sees("client stays on its channel after a subscribe that failed")
 		f.silent, f.due = time.Now(), time.Now().Add(stillWithin)
 		return "", true
-	case !f.isOn.Load() && f.patron && c.world.granting.Load() && c.random.IntN(4) > 0:
+	case !f.isOn.Load() && f.patron && c.world.granting.Load() && c.random.IntN(8) > 0:
 		c.world.sees("client waits for a grant after a subscribe that failed")
-		f.due = time.Now().Add(grantWithin + between(c.random, 0, 4*time.Second))
+		f.waitForGrant(c.random)
 		return "", true
 	}
 	return "", c.refused(code, line)
@@ -256,6 +307,12 @@ func (t grantedTongue) refused(c *client, id int, code string, line []byte) (say
 // act returns commands, now and then.
 func (t grantedTongue) act(c *client) string {
 	f := &c.fickle
+	if !f.stalls.IsZero() && !time.Now().Before(f.stalls) {
+		f.stalls = time.Time{}
+		if c.isBehind() && f.isOn.Load() && len(f.asked) == 0 && f.leaving.Load() == 0 && !c.world.quiet.Load() {
+			return t.losePatience(c)
+		}
+	}
 	if time.Now().Before(f.due) {
 		return ""
 	}
@@ -264,12 +321,21 @@ func (t grantedTongue) act(c *client) string {
 		return ""
 	}
 	switch {
+	case c.visits() && f.isOn.Load():
+		f.due = time.Now().Add(answeredWithin)
+		return t.unsubscribe(c)
+	case c.visits():
+		f.knock(c.random)
+		return ""
 	case f.again > 0 && f.isOn.Load() && !c.world.quiet.Load():
 		if f.again--; f.again == 0 {
 			f.silent, f.due = time.Now(), time.Now().Add(stillWithin)
+			if c.random.IntN(2) == 0 {
+				return t.subscribe(c, c.given(c.random))
+			}
 			return t.subscribe(c, c.recent(c.random))
 		}
-		f.due = time.Now().Add(between(c.random, 0, 300*time.Millisecond))
+		f.due = time.Now().Add(between(c.random, 0, 200*time.Millisecond))
 		return t.subscribe(c, c.given(c.random))
 	case !f.isOn.Load() && len(f.asked) == 0:
 		f.due = time.Now().Add(time.Second)
@@ -285,9 +351,15 @@ func (t grantedTongue) act(c *client) string {
 	if c.random.IntN(3) == 0 {
 		f.due = time.Now() // while it is sent what it has missed
 	}
+	if f.flits {
+		f.due = time.Now().Add(between(c.random, 100*time.Millisecond, 2*time.Second))
+		if c.random.IntN(2) == 0 {
+			return t.unsubscribe(c)
+		}
+	}
 	switch c.random.IntN(12) {
-	case 8, 9:
-		f.again, f.due = 1+c.random.IntN(3), time.Now().Add(between(c.random, 0, 300*time.Millisecond))
+	case 6, 8, 9:
+		f.again, f.due = 1+c.random.IntN(3), time.Now().Add(between(c.random, 0, 200*time.Millisecond))
 		return t.subscribe(c, c.given(c.random))
 	case 7, 10:
 		return t.subscribe(c, c.given(c.random)) + "\n" + t.ping(c)
@@ -305,6 +377,20 @@ func (t grantedTongue) act(c *client) string {
 		return t.subscribe(c, c.earlier(c.random)) + "\n" + t.unsubscribe(c)
 	}
 	return t.ping(c)
+}
+
+// losePatience returns a subscribe of a client whose messages do not come. It then only listens.
+func (t grantedTongue) losePatience(c *client) string {
+	f := &c.fickle
+	c.world.sees("client subscribes again, since what it has missed does not come")
+	f.again, f.silent, f.due = 0, time.Now(), time.Now().Add(stillWithin)
+	switch c.random.IntN(4) {
+	case 0:
+		return t.subscribe(c, c.now())
+	case 1:
+		return t.subscribe(c, c.given(c.random))
+	}
+	return t.subscribe(c, c.fresh(c.random))
 }
 
 // pongWithin is how soon a ping is answered, whatever the client is sent meanwhile.
@@ -424,8 +510,8 @@ func (d *door) end(session string) time.Time {
 // addFickle adds clients with a grantedTongue, and channels for some of them.
 func (w *world) addFickle(random *rand.Rand) {
 	own, lone := newStream(w, "kept:c", 120*time.Millisecond), newStream(w, "kept:d", 800*time.Millisecond) // often, a node has no client on them
-	own.fill(2000)
-	lone.fill(2000)
+	own.fill(2500)
+	lone.fill(1500)
 	for i, kind := range []string{"steady", "steady", "slow", "vanishing", "steady", "steady", "wandering", "steady", "steady", "passing"} {
 		c := newClient(w, fmt.Sprintf("granted%d-%s", i, kind), kind, grantedTongue{}, w.streams[random.IntN(len(w.streams))])
 		switch {
@@ -439,10 +525,15 @@ func (w *world) addFickle(random *rand.Rand) {
 		c.fickle.door = &door{world: w, random: w.random(c.name + "'s door"), until: make(map[string]time.Time)}
 		w.clients = append(w.clients, c)
 	}
-	for i := range 3 { // alone on their channels: nothing of these is on their node before they subscribe
+	for i := range 3 { // alone, too: with each of these a node has a channel no more
+		s := newStream(w, fmt.Sprintf("live:nomad%d", i), 2*time.Second)
+		w.streams, w.clients = append(w.streams, s), append(w.clients, newClient(w, fmt.Sprintf("nomad%d", i), "wandering", nativeTongue{}, s))
+	}
+	for i := range 4 { // alone on their channels: nothing of these is on their node before they subscribe
 		s := newStream(w, fmt.Sprintf("live:lone%d", i), 2*time.Second)
 		c := newClient(w, fmt.Sprintf("lone%d", i), "steady", grantedTongue{}, s)
-		c.fickle.patron, c.fickle.kept, c.fickle.asks = true, true, make(chan time.Time, 1)
+		c.fickle.patron, c.fickle.kept, c.fickle.guest, c.fickle.flits = true, true, i > 1, i < 2
+		c.fickle.asks = make(chan time.Time, 1)
 		c.fickle.door = &door{world: w, random: w.random(c.name + "'s door"), until: make(map[string]time.Time)}
 		w.streams, w.clients = append(w.streams, s), append(w.clients, c)
 	}
@@ -458,24 +549,31 @@ func (w *world) patronize(ctx, restless context.Context, c *client) {
 		if at, asks := c.fickle.awaitAsk(restless, between(random, 50*time.Millisecond, 4*time.Second)); asks {
 			pause(restless, time.Until(at.Add(between(random, -3*time.Millisecond, 2*time.Millisecond))))
 		}
-		acts := []func(context.Context){w.favour(c, random)}
-		switch p, ok := c.stream.some(random); random.IntN(4) {
+		acts := []func(context.Context) bool{w.favour(c, random)}
+		switch p, ok := c.stream.some(random, math.MaxInt); random.IntN(4) {
 		case 0:
 			acts = append(acts, w.favour(c, random))
 		case 1:
 			if n := w.nodeFor(c, random); ok {
-				acts = []func(context.Context){
-					func(ctx context.Context) { n.give(ctx, c, gateway.Grant{Channel: c.stream.channel, Cursor: p.cursor}) },
-					func(ctx context.Context) { n.give(ctx, c, gateway.Grant{Channel: c.stream.channel}) },
+				acts = []func(context.Context) bool{
+					func(ctx context.Context) bool {
+						return n.give(ctx, c, gateway.Grant{Channel: c.stream.channel, Cursor: p.cursor})
+					},
+					func(ctx context.Context) bool { return n.give(ctx, c, gateway.Grant{Channel: c.stream.channel}) },
 				}
 			}
 		}
 		var acting sync.WaitGroup
+		var confirmed atomic.Bool
 		for _, act := range acts {
-			acting.Go(func() { act(ctx) })
+			acting.Go(func() {
+				if act(ctx) {
+					confirmed.Store(true)
+				}
+			})
 		}
 		acting.Wait()
-		if random.IntN(4) > 0 {
+		if random.IntN(8) > 0 && confirmed.Load() {
 			pause(restless, time.Second)
 			for waited := 0; waited < 10 && !c.fickle.isOn.Load() && pause(restless, time.Second); waited++ {
 			}
@@ -506,20 +604,20 @@ func (w *world) nodeFor(c *client, random *rand.Rand) *node {
 	return w.nodes[random.IntN(len(w.nodes))].current()
 }
 
-// favour returns something that a backend does for a client.
-func (w *world) favour(c *client, random *rand.Rand) func(context.Context) {
+// favour returns something that a backend does for a client. It returns true if it is confirmed.
+func (w *world) favour(c *client, random *rand.Rand) func(context.Context) bool {
 	n, grant := w.nodeFor(c, random), gateway.Grant{Channel: c.stream.channel}
 	switch what := random.IntN(8); {
 	case what < 2 && !c.fickle.kept:
-		return func(ctx context.Context) { n.takeBack(ctx, c) }
+		return func(ctx context.Context) bool { return n.takeBack(ctx, c) }
 	case what == 2 && !c.fickle.kept:
 		grant.Until = time.Now().Add(between(random, time.Second, 20*time.Second))
 	case what == 3 || what == 2:
-		if p, ok := c.stream.some(random); ok {
+		if p, ok := c.stream.some(random, math.MaxInt); ok {
 			grant.Cursor = p.cursor
 		}
 	}
-	return func(ctx context.Context) { n.give(ctx, c, grant) }
+	return func(ctx context.Context) bool { return n.give(ctx, c, grant) }
 }
 
 // give grants the client its channel, and reports whether the node confirms that. A nil node
@@ -580,8 +678,8 @@ func (n *node) checkGrant(ctx context.Context, c *client, over *conn, changes in
 // arrivesWithin is how long what a node has been asked for may be on its way to others.
 const arrivesWithin = time.Minute
 
-// takeBack removes the client from its channel.
-func (n *node) takeBack(ctx context.Context, c *client) {
+// takeBack removes the client from its channel, and reports whether the node confirms that.
+func (n *node) takeBack(ctx context.Context, c *client) bool {
 	c.fickle.changes.Add(1)
 	defer c.fickle.changes.Add(1)
 	_, err := n.reach(ctx, c, "taken back", func(ctx context.Context, of gateway.Whose) (int, error) {
@@ -590,6 +688,7 @@ func (n *node) takeBack(ctx context.Context, c *client) {
 	if err != nil {
 		c.fickle.unsure.Store(time.Now().UnixNano())
 	}
+	return err == nil
 }
 
 var errNoNode = errors.New("there is no node")

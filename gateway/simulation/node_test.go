@@ -77,7 +77,7 @@ func (n *node) given(s *stream, from, to time.Time) int {
 }
 
 var simRules = rules.List{
-	{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 5000, Presence: true, JoinLeave: true},
+	{Match: "kept:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 8000, Presence: true, JoinLeave: true},
 	{Match: "short:*", Subscribe: rules.Anyone, Publish: rules.Anyone, HistorySize: 20, Presence: true, JoinLeave: true},
 	{Match: "*", Subscribe: rules.Anyone, Publish: rules.Anyone, Presence: true, JoinLeave: true},
 }

@@ -59,23 +59,28 @@ func (s *stream) publish(ctx context.Context) {
 	}
 }
 
-// fill publishes numbers at once, as a backend does without a gateway.
+// fill publishes the first numbers at once, as a backend does without a gateway.
 func (s *stream) fill(n int) {
-	name := "tidegate:" + s.channel
-	for range n {
-		p := publication{number: len(s.published) + 1, begun: time.Now(), ended: time.Now(), confirmed: true, tries: 1}
-		reply := s.world.redis().Do("EVAL", broker.AppendScript, "2", name, name+" meta", fmt.Sprint(p.number), "5000", "0")
-		p.cursor = strings.Split(reply, "\r\n")[1] // of a bulk string
-		s.published = append(s.published, p)
+	name, began := "tidegate:"+s.channel, time.Now()
+	script := fmt.Sprintf("local function append() %s end local cursors = {} for n = 1, %d do ARGV[1] = tostring(n) cursors[n] = append() end return cursors",
+		broker.AppendScript, n)
+	said := s.world.redis().Do("EVAL", script, "2", name, name+" meta", "", "8000", "0")
+	for i, cursor := range strings.Split(said, "\r\n")[1:] { // of an array of bulk strings
+		if i%2 == 1 {
+			s.published = append(s.published, publication{number: 1 + i/2, begun: began, ended: began, confirmed: true, tries: 1, cursor: cursor})
+		}
+	}
+	if len(s.published) != n {
+		panic(said) // an error
 	}
 }
 
-// some returns a message that has a cursor, if there is one.
-func (s *stream) some(random *rand.Rand) (p publication, ok bool) {
+// some returns one of the last n messages that has a cursor, if there is one.
+func (s *stream) some(random *rand.Rand, n int) (p publication, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.published) > 0 {
-		p = s.published[random.IntN(len(s.published))]
+	if all := len(s.published); all > 0 {
+		p = s.published[all-1-random.IntN(min(n, all))]
 	}
 	return p, p.cursor != ""
 }

@@ -67,15 +67,23 @@ func (nativeTongue) first(c *client) string {
 	return toJSON(map[string]any{"type": "subscribe", "id": 1, "channel": c.stream.channel, "cursor": c.cursor})
 }
 
-func (nativeTongue) hear(c *client, line []byte) (say string, stays bool) {
-	var f struct {
-		Type, Channel, Cursor, Code string
-		Data                        json.RawMessage
-		Recovered                   bool
-	}
+// nativeFrame is what a node says in the native protocol.
+type nativeFrame struct {
+	Type, Channel, Cursor, Code, Reason string
+	ID                                  int
+	Data                                json.RawMessage
+	Recovered                           bool
+}
+
+func (t nativeTongue) hear(c *client, line []byte) (say string, stays bool) {
+	var f nativeFrame
 	if !c.parse(line, &f) {
 		return "", false
 	}
+	return t.take(c, &f, line)
+}
+
+func (nativeTongue) take(c *client, f *nativeFrame, line []byte) (say string, stays bool) {
 	if f.Channel != "" && f.Channel != c.stream.channel {
 		return "", true // the user's own channel
 	}
