@@ -340,7 +340,7 @@ func (c *client) visit(ctx context.Context, n *node) bool {
 	default:
 		conn.sever()
 	}
-	if c.kind != "steady" {
+	if c.kind != "steady" && c.kind != "moving" {
 		pause(ctx, between(c.random, 0, 15*time.Second))
 	}
 	return !conn.ended()

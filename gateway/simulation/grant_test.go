@@ -527,7 +527,7 @@ func (w *world) addFickle(random *rand.Rand) {
 	}
 	for i := range 3 { // alone, too: with each of these a node has a channel no more
 		s := newStream(w, fmt.Sprintf("live:nomad%d", i), 2*time.Second)
-		w.streams, w.clients = append(w.streams, s), append(w.clients, newClient(w, fmt.Sprintf("nomad%d", i), "wandering", nativeTongue{}, s))
+		w.streams, w.clients = append(w.streams, s), append(w.clients, newClient(w, fmt.Sprintf("nomad%d", i), "moving", nativeTongue{}, s))
 	}
 	for i := range 4 { // alone on their channels: nothing of these is on their node before they subscribe
 		s := newStream(w, fmt.Sprintf("live:lone%d", i), 2*time.Second)
