@@ -251,11 +251,11 @@ func (v view) recent(random *rand.Rand) view {
 
 // given is the view of a client that comes with the cursor of some message, be it from before its time.
 func (c *client) given(random *rand.Rand) view {
-	return c.from(c.stream.some(random, math.MaxInt))
+	return c.from(c.stream.some(random, 0, math.MaxInt))
 }
 
-// fresh is the view of a client that has loaded the present state elsewhere, with a cursor.
-func (c *client) fresh(random *rand.Rand) view { return c.from(c.stream.some(random, 60)) }
+// fresh is the view of a client that has loaded the state of a moment ago elsewhere, with a cursor.
+func (c *client) fresh(random *rand.Rand) view { return c.from(c.stream.some(random, 8, 40)) }
 
 // from is the view of a client that begins after a message, if that has a cursor.
 func (c *client) from(p publication, ok bool) view {

@@ -51,8 +51,10 @@ type fickle struct {
 	pinged time.Time         // when what comes before its ping was answered; zero: it waits for no pong
 	silent time.Time         // since when it only listens, until due; zero: it does not
 	again  int               // how many times it will subscribe soon, before it only listens
-	stalls time.Time         // when it will have lost patience, unless its messages have come up to behind; zero: it is patient
-	behind string            // the cursor in the reply to its subscribe
+	stalls time.Time         // when it loses patience, unless more of what it has missed has come since stood; zero: it is patient
+	stood  string            // its cursor then
+	behind string            // the cursor in the reply to its subscribe: so far it is to be sent what it has missed
+	lost   bool              // it has lost patience with its last subscribe but one
 	late   map[int]time.Time // when it has sent each command that has not been answered
 }
 
@@ -122,7 +124,7 @@ func (grantedTongue) subscribe(c *client, from view) string {
 	c.world.sees("client subscribes again")
 	c.fickle.id++
 	f := &c.fickle
-	f.asked[f.id], f.late[f.id] = from, time.Now()
+	f.asked[f.id], f.late[f.id], f.lost = from, time.Now(), false
 	if !f.isOn.Load() {
 		f.ask(time.Now())
 	}
@@ -253,7 +255,16 @@ func (grantedTongue) enter(c *client, id int, cursor string, recovered bool) {
 	}
 	f.isOn.Store(true)
 	f.whole, f.behind = nil, cursor
-	if f.stalls = (time.Time{}); c.isBehind() && c.random.IntN(4) > 0 {
+	if f.stalls = (time.Time{}); !f.lost && c.kind != "slow" && c.random.IntN(4) > 0 {
+		c.watch()
+	}
+}
+
+// watch has the client see before long whether more of what it has missed has come, if there is more.
+func (c *client) watch() {
+	f := &c.fickle
+	f.stood, f.stalls = c.cursor, time.Time{}
+	if c.isBehind() && f.isOn.Load() && !c.world.quiet.Load() {
 		f.stalls = time.Now().Add(between(c.random, 10*time.Millisecond, 100*time.Millisecond))
 	}
 }
@@ -263,7 +274,7 @@ func (grantedTongue) enter(c *client, id int, cursor string, recovered bool) {
 func (c *client) isBehind() bool {
 	has, _ := strconv.Atoi(offsetOf(c.cursor))
 	wants, _ := strconv.Atoi(offsetOf(c.fickle.behind))
-	return has < wants && epochOf(c.cursor) == epochOf(c.fickle.behind)
+	return has < wants || epochOf(c.cursor) != epochOf(c.fickle.behind)
 }
 
 // letIn is called when a guest has been granted its channel. It has missed what came before.
@@ -294,7 +305,7 @@ func (t grantedTongue) refused(c *client, id int, code string, line []byte) (say
 		return "", true
 	case f.isOn.Load() && f.whole == nil:
 		c.world.sees("client stays on its channel after a subscribe that failed")
-		f.silent, f.due = time.Now(), time.Now().Add(stillWithin)
+		f.listen()
 		return "", true
 	case !f.isOn.Load() && f.patron && c.world.granting.Load() && c.random.IntN(8) > 0:
 		c.world.sees("client waits for a grant after a subscribe that failed")
@@ -308,8 +319,8 @@ func (t grantedTongue) refused(c *client, id int, code string, line []byte) (say
 func (t grantedTongue) act(c *client) string {
 	f := &c.fickle
 	if !f.stalls.IsZero() && !time.Now().Before(f.stalls) {
-		f.stalls = time.Time{}
-		if c.isBehind() && f.isOn.Load() && len(f.asked) == 0 && f.leaving.Load() == 0 && !c.world.quiet.Load() {
+		stood := f.stood == c.cursor
+		if c.watch(); stood && !f.stalls.IsZero() && len(f.asked) == 0 && f.leaving.Load() == 0 {
 			return t.losePatience(c)
 		}
 	}
@@ -329,7 +340,7 @@ func (t grantedTongue) act(c *client) string {
 		return ""
 	case f.again > 0 && f.isOn.Load() && !c.world.quiet.Load():
 		if f.again--; f.again == 0 {
-			f.silent, f.due = time.Now(), time.Now().Add(stillWithin)
+			f.listen()
 			if c.random.IntN(2) == 0 {
 				return t.subscribe(c, c.given(c.random))
 			}
@@ -368,8 +379,10 @@ func (t grantedTongue) act(c *client) string {
 	case 1:
 		return t.subscribe(c, c.earlier(c.random))
 	case 2:
+		f.listen()
 		return t.subscribe(c, c.earlier(c.random)) + "\n" + t.subscribe(c, c.now())
 	case 3:
+		f.listen()
 		return t.subscribe(c, c.earlier(c.random)) + "\n" + t.subscribe(c, c.earlier(c.random))
 	case 4, 11:
 		return t.unsubscribe(c)
@@ -379,18 +392,24 @@ func (t grantedTongue) act(c *client) string {
 	return t.ping(c)
 }
 
+// listen has the client only listen.
+func (f *fickle) listen() { f.silent, f.due = time.Now(), time.Now().Add(stillWithin) }
+
 // losePatience returns a subscribe of a client whose messages do not come. It then only listens.
 func (t grantedTongue) losePatience(c *client) string {
 	f := &c.fickle
 	c.world.sees("client subscribes again, since what it has missed does not come")
-	f.again, f.silent, f.due = 0, time.Now(), time.Now().Add(stillWithin)
+	f.again, f.stalls = 0, time.Time{}
+	f.listen()
+	from := c.fresh(c.random)
 	switch c.random.IntN(4) {
 	case 0:
-		return t.subscribe(c, c.now())
+		from = c.now()
 	case 1:
-		return t.subscribe(c, c.given(c.random))
+		from = c.given(c.random)
 	}
-	return t.subscribe(c, c.fresh(c.random))
+	defer func() { f.lost = true }()
+	return t.subscribe(c, from)
 }
 
 // pongWithin is how soon a ping is answered, whatever the client is sent meanwhile.
@@ -429,8 +448,9 @@ func (c *client) checkSilent() (done bool) {
 		return true
 	}
 	given := c.conn.node.given(c.stream, f.silent, time.Now().Add(-time.Second))
-	switch late := time.Since(f.silent) > wordWithin+stillWithin; {
-	case given <= c.last():
+	late, hears := time.Since(f.silent) > wordWithin+stillWithin, c.lastAt().After(f.silent.Add(time.Second))
+	switch {
+	case given <= c.last() && (hears || late):
 		c.world.sees("client that only listens has heard all")
 	case !late:
 		return false
@@ -444,14 +464,17 @@ func (c *client) checkSilent() (done bool) {
 // stillWithin is how soon a client that only listens is usually told what others are.
 const stillWithin = 5 * time.Second
 
-// last returns the number of the last message in the log.
-func (v view) last() int {
+// last returns the number of the last message in the log, and lastAt when it was heard.
+func (v view) last() int         { return v.lastHeard().number }
+func (v view) lastAt() time.Time { return v.lastHeard().at }
+
+func (v view) lastHeard() heard {
 	for _, h := range slices.Backward(v.log) {
 		if h.number > 0 {
-			return h.number
+			return h
 		}
 	}
-	return 0
+	return heard{}
 }
 
 // checkEnd checks that a message does not come after the end of the subscription.
@@ -550,7 +573,7 @@ func (w *world) patronize(ctx, restless context.Context, c *client) {
 			pause(restless, time.Until(at.Add(between(random, -3*time.Millisecond, 2*time.Millisecond))))
 		}
 		acts := []func(context.Context) bool{w.favour(c, random)}
-		switch p, ok := c.stream.some(random, math.MaxInt); random.IntN(4) {
+		switch p, ok := c.stream.some(random, 0, math.MaxInt); random.IntN(4) {
 		case 0:
 			acts = append(acts, w.favour(c, random))
 		case 1:
@@ -613,7 +636,7 @@ func (w *world) favour(c *client, random *rand.Rand) func(context.Context) bool 
 	case what == 2 && !c.fickle.kept:
 		grant.Until = time.Now().Add(between(random, time.Second, 20*time.Second))
 	case what == 3 || what == 2:
-		if p, ok := c.stream.some(random, math.MaxInt); ok {
+		if p, ok := c.stream.some(random, 0, math.MaxInt); ok {
 			grant.Cursor = p.cursor
 		}
 	}

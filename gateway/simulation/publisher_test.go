@@ -75,12 +75,13 @@ func (s *stream) fill(n int) {
 	}
 }
 
-// some returns one of the last n messages that has a cursor, if there is one.
-func (s *stream) some(random *rand.Rand, n int) (p publication, ok bool) {
+// some returns a message that at least least and fewer than most have followed, if there is one and it
+// has a cursor.
+func (s *stream) some(random *rand.Rand, least, most int) (p publication, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if all := len(s.published); all > 0 {
-		p = s.published[all-1-random.IntN(min(n, all))]
+	if there := min(most, len(s.published)) - least; there > 0 {
+		p = s.published[len(s.published)-1-least-random.IntN(there)]
 	}
 	return p, p.cursor != ""
 }
