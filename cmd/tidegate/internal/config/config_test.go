@@ -318,6 +318,10 @@ func TestConfig_RulesThatAreGoodForNothing(t *testing.T) {
 	const key = "\nauth.jwt.secret: 0123456789abcdef0123456789abcdef"
 	const hook = `
 webhooks: {url: "https://a.example", secret: 0123456789abcdef, events: [connect]}`
+	const app = `
+pusher: {apps: [{id: a, key: k, secret: 0123456789abcdef}]}`
+	const disabled = `
+pusher: {apps: [{id: a, key: k, secret: 0123456789abcdef, enabled: false}]}`
 	for yaml, want := range map[string]string{
 		"channels: [{match: 'a b', subscribe: anyone}]":                                                           `channels[0]: no channel's name matches "a b"`,
 		"channels: [{match: '" + strings.Repeat("x", 256) + "', subscribe: anyone}]":                              "no channel's name matches",
@@ -329,6 +333,9 @@ webhooks: {url: "https://a.example", secret: 0123456789abcdef, events: [connect]
 		"channels: [{match: '*', publish: token}]" + hook:                                                         "publish: token",
 		"channels: [{match: '*', publish: token, subscribe: authenticated}]" + key:                                "",
 		"channels: [{match: '*', publish: authenticated}]" + hook:                                                 "",
+		"channels: [{match: '*', subscribe: token, publish: authenticated}]" + app:                                "",
+		"channels: [{match: '*', subscribe: token}]" + disabled:                                                   "subscribe: token",
+		"channels: [{match: '*', publish: token}]" + app:                                                          "publish: token",
 		"channels: [{match: '@*', subscribe: anyone}, {match: 'a*', subscribe: anyone}]":                          "",
 	} {
 		c := read(t, yaml, nil)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"tidegate/gateway"
@@ -44,16 +45,21 @@ func (c *reading) warnOfHidden(i int) {
 	}
 }
 
-// warnOfMissingTokens warns of a rule for users if no client can be one: no key verifies
-// tokens, and no backend identifies clients when they connect.
+// warnOfMissingTokens warns of a rule that no client can fulfil: no key verifies tokens, no
+// backend identifies clients when they connect, and no Pusher app signs users and
+// subscriptions.
 func (c *reading) warnOfMissingTokens(path string, rule rules.Rule) {
+	if c.config.Auth.JWT.Given() {
+		return
+	}
+	signed := slices.ContainsFunc(c.config.Pusher.Apps, func(app PusherApp) bool { return !app.Disabled })
+	identified := signed || c.config.Webhooks.Wants(gateway.OnConnect)
 	for _, one := range []struct {
-		name string
-		who  rules.Who
-	}{{"subscribe", rule.Subscribe}, {"publish", rule.Publish}} {
-		switch {
-		case c.config.Auth.JWT.Given() || one.who == rules.Authenticated && c.config.Webhooks.Wants(gateway.OnConnect):
-		case one.who == rules.Authenticated || one.who == rules.Token:
+		name   string
+		who    rules.Who
+		signed bool // an app's signature counts as the token
+	}{{"subscribe", rule.Subscribe, signed}, {"publish", rule.Publish, false}} {
+		if one.who == rules.Authenticated && !identified || one.who == rules.Token && !one.signed {
 			c.warn(path, "%s: %s requires a token, and there is no key to verify one, so only backends can: set auth.jwt.secret_file, public_key_file or jwks_url",
 				one.name, one.who)
 		}
