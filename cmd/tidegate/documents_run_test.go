@@ -41,12 +41,11 @@ var guides = map[string]guide{
 	"gateway/auth/login.md":              {runLoginGuide, nil},
 	"gateway/console/tidegate/README.md": {runPackageGuide, nil},
 	"deploy/README.md": {runOperatorsGuide, map[string]string{
-		"docker": noDocker, "go test": byHand, "FAULT_TABLE": byHand, "tidegate doctor": noAddress,
+		"docker": noDocker, "go test": byHand, "tidegate doctor": noAddress,
 		"go tool pprof": "it looks for 10 seconds, and then waits for questions",
 	}},
 	"deploy/module.md":             {nil, map[string]string{"deploy/module.sh": "TestModule_CanBeGivenAnAddress"}},
-	"deploy/pairs.md":              {nil, map[string]string{"cd": byHand, "FAULT_": byHand}},
-	"deploy/soak.md":               {nil, map[string]string{"cd": byHand, "SOAK": byHand}},
+	"deploy/faults.md":             {nil, map[string]string{"cd": byHand, "FAULT_": byHand, "SOAK": byHand}},
 	"deploy/upgrades.md":           {nil, map[string]string{"UPGRADE_FROM": byHand}},
 	"gateway/simulation/README.md": {nil, map[string]string{"go test": "TestSimulation tells other stories", "SIM_MUTANTS": byHand}},
 	"cmd/tidegate/internal/bench/README.md": {nil, map[string]string{
