@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -34,15 +35,10 @@ const referenceHead = `# All settings
 Generated from the code by ` + "`UPDATE_GOLDEN=1 go test -run TestReference ./cmd/tidegate/internal/config`" + `.
 To get started, see [Running Tidegate](README.md#configuration).
 
-Every setting has one name with three spellings: ` + "`redis.url`" + ` in the YAML file,
-` + "`TIDEGATE_REDIS_URL`" + ` in the environment and ` + "`--redis-url`" + ` as a flag. Flags override the
-environment, which overrides the file. In the file each part of a name is a level:
+` + "`redis.url`, `TIDEGATE_REDIS_URL` and `--redis-url`" + ` are one setting: in the file, where each part of
+a name is a level (` + "`redis: {url: …}`" + `), in the environment and as a flag.
 
-` + "```yaml" + `
-redis:
-  url: redis://127.0.0.1:6379
-` + "```" + `
-
+- A duration needs a unit: ` + "`500ms`, `10s`, `5m`" + `. A number of bytes can have one: ` + "`64KiB`" + `.
 - A limit of 0 means no limit. The limits that are calculated from it are then 0, too.
 - "By the machine": calculated from its memory and open-file limit; ` + "`tidegate check`" + `
   prints the value.
@@ -72,9 +68,9 @@ func reference() string {
 		}
 		fmt.Fprintf(&text, "| `%s` | %s | %s | %s |\n", s.name, strings.ReplaceAll(s.usage, "`", ""), toGive(s), byDefault)
 	}
-	writeFields(&text, "Fields of a rule in `channels`", ruleSettings(&rules.Rule{}))
-	writeFields(&text, "Fields of a key in `auth.api_keys`", new(APIKey).settings())
-	writeFields(&text, "Fields of an app in `pusher.apps`", new(PusherApp).settings())
+	writeFields(&text, "Fields of a rule in `channels`", "[Rules](../gateway/README.md#rules)", ruleSettings(&rules.Rule{}))
+	writeFields(&text, "Fields of a key in `auth.api_keys`", "[API keys](../gateway/auth/README.md#api-keys)", new(APIKey).settings())
+	writeFields(&text, "Fields of an app in `pusher.apps`", "[Pusher clients and backends](../gateway/pusher/README.md)", new(PusherApp).settings())
 	return text.String()
 }
 
@@ -100,10 +96,13 @@ func groupOf(s setting) string {
 	return group
 }
 
-func toGive(s setting) string { return strings.TrimSuffix(s.kind.want, " (put it in quotes)") }
+// toGive returns what to give, without the examples that an error message has.
+func toGive(s setting) string {
+	return regexp.MustCompile(`,? such as .*| with its unit| \(put it in quotes\)`).ReplaceAllString(s.kind.want, "")
+}
 
-func writeFields(text *strings.Builder, title string, fields []setting) {
-	fmt.Fprintf(text, "\n## %s\n\n| field | value | default |\n|---|---|---|\n", title)
+func writeFields(text *strings.Builder, title, guide string, fields []setting) {
+	fmt.Fprintf(text, "\n## %s\n\nExplained in %s.\n\n| field | value | default |\n|---|---|---|\n", title, guide)
 	for _, s := range fields {
 		fmt.Fprintf(text, "| `%s` | %s | %s |\n", s.name, toGive(s), code(s.kind.now))
 	}
