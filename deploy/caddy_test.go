@@ -54,7 +54,7 @@ func TestCaddy_TellsAnEventSourceToComeBackWhenNoNodeIsLeft(t *testing.T) {
 	n := newNode(t, "a")
 	address := startCaddy(t, n)
 	n.kill()
-	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a", nil)
+	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a&access_token=secret", nil)
 	must(t, err)
 	if got := do(t, stream); got != "retry: 5000\n\n" {
 		t.Errorf("an EventSource hears %q, want only when to come back", got)

@@ -271,7 +271,7 @@ func startHAProxyWith[Node place](t *testing.T, config string, nodes ...Node) ba
 	return balancer{clients, internal, metrics}
 }
 
-// startBalancer runs a program until the test ends.
+// startBalancer runs a program until the test ends. It must log no client's token.
 func startBalancer(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	var log strings.Builder
@@ -280,6 +280,9 @@ func startBalancer(t *testing.T, cmd *exec.Cmd) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
+		if strings.Contains(log.String(), "access_token=") {
+			t.Error("it logs a token")
+		}
 		if t.Failed() {
 			t.Log(log.String())
 		}

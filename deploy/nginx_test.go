@@ -62,7 +62,7 @@ func TestNginx_SaysWhenNoNodeIsLeft(t *testing.T) {
 	if response.StatusCode != http.StatusBadGateway {
 		t.Errorf("answered %s, want 502", response.Status)
 	}
-	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a", nil)
+	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/events?channel=a&access_token=secret", nil)
 	must(t, err)
 	if got := do(t, stream); got != "retry: 5000\n\n" {
 		t.Errorf("an EventSource hears %q where no node answers, want only when to come back", got)
