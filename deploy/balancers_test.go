@@ -3,6 +3,7 @@ package deploy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,20 +11,62 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"tidegate/broker/brokertest"
 	"tidegate/gateway/client"
 )
 
-// TestBalancers_PassOnAllThatClientsSpeak has real nodes behind the real programs, with
-// the files of this folder.
+// balancers starts the real programs, with the files of this folder, and returns where they
+// listen.
+var balancers = map[string]func(*testing.T, ...place) string{
+	"haproxy": func(t *testing.T, nodes ...place) string { return startHAProxy(t, nodes...).clients },
+	"nginx":   func(t *testing.T, nodes ...place) string { return startNginx(t, nodes...) },
+	"caddy":   func(t *testing.T, nodes ...place) string { return startCaddy(t, nodes...) },
+}
+
+// TestBalancers_NoClientTakesANodeOut: neither an answer of 503, which every node gives for
+// instance while the webhook's backend is away, nor a request that its client breaks off
+// stands for a node that fails.
+func TestBalancers_NoClientTakesANodeOut(t *testing.T) {
+	for name, startBefore := range balancers {
+		t.Run(name, func(t *testing.T) {
+			address := startBefore(t, newNode(t, "a"), newNode(t, "b"))
+			for range 4 {
+				if got := status(t.Context(), "http://"+address+"/unavailable"); got != http.StatusServiceUnavailable {
+					t.Errorf("answered %d, want 503", got)
+				}
+				get(t, address)
+			}
+			for range 4 {
+				if response, err := http.Post("http://"+address, "text/plain", iotest.ErrReader(errors.New("the client is gone"))); err == nil {
+					response.Body.Close()
+				}
+				get(t, address)
+			}
+		})
+	}
+}
+
+func TestBalancers_LogNoTokenWhenTheOnlyNodeEnded(t *testing.T) {
+	for name, startBefore := range balancers {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, "a")
+			address := startBefore(t, n)
+			n.kill()
+			for range 3 {
+				if got := status(t.Context(), "http://"+address+"/poll?access_token=secret"); got != http.StatusBadGateway && got != http.StatusServiceUnavailable {
+					t.Errorf("answered %d, want 502 or 503", got)
+				}
+			}
+		})
+	}
+}
+
+// TestBalancers_PassOnAllThatClientsSpeak has real nodes behind the real programs.
 func TestBalancers_PassOnAllThatClientsSpeak(t *testing.T) {
-	for name, startBefore := range map[string]func(*testing.T, ...place) string{
-		"haproxy": func(t *testing.T, nodes ...place) string { return startHAProxy(t, nodes...).clients },
-		"nginx":   func(t *testing.T, nodes ...place) string { return startNginx(t, nodes...) },
-		"caddy":   func(t *testing.T, nodes ...place) string { return startCaddy(t, nodes...) },
-	} {
+	for name, startBefore := range balancers {
 		t.Run(name, func(t *testing.T) {
 			_, a, b := startRealCluster(t, "--trusted-proxies=127.0.0.1")
 			edge := &gatewayNode{t: t, public: startBefore(t, a, b)}

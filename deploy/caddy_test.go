@@ -2,14 +2,12 @@ package deploy
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"tidegate/broker/brokertest"
 )
@@ -29,19 +27,6 @@ func TestCaddy_GoesPastNodesThatEnded(t *testing.T) {
 		if _, on := dial(t, address); on != "c" {
 			t.Fatalf("a new session went to %q, want c", on)
 		}
-	}
-}
-
-// TestCaddy_AClientThatDoesNotFinishItsRequestCostsNoNode: Caddy does not take a node for one
-// that fails.
-func TestCaddy_AClientThatDoesNotFinishItsRequestCostsNoNode(t *testing.T) {
-	address := startCaddy(t, newNode(t, "a"), newNode(t, "b"))
-	for range 10 {
-		response, err := http.Post("http://"+address, "text/plain", iotest.ErrReader(errors.New("the client is gone")))
-		if err == nil {
-			response.Body.Close()
-		}
-		get(t, address)
 	}
 }
 

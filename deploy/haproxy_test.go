@@ -217,6 +217,8 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/ws":
 		n.serveSession(w, r)
 	case r.URL.Path == "/readyz":
+	case r.URL.Path == "/unavailable":
+		http.Error(w, "the backend is away", http.StatusServiceUnavailable)
 	case r.URL.Path == "/deadly":
 		n.ended.Add(1)
 		panic(http.ErrAbortHandler) // ends the connection without an answer

@@ -83,8 +83,10 @@ func startNginxWith[Node place](t *testing.T, config string, nodes ...Node) (add
 	for _, n := range nodes {
 		servers = append(servers, "        server "+n.address()+" max_fails=1 fail_timeout=2s;")
 	}
-	config = replaceLine(t, config, "        server 127.0.0.1:8081 ", strings.Join(servers, "\n"))
-	config = replaceLine(t, config, "        server 127.0.0.1:8082 ", "")
+	for range 2 { // in both upstreams
+		config = replaceLine(t, config, "        server 127.0.0.1:8081 ", strings.Join(servers, "\n"))
+		config = replaceLine(t, config, "        server 127.0.0.1:8082 ", "")
+	}
 	config = replaceLine(t, config, "        listen 8080", "        listen "+address+";")
 	config = replaceLine(t, config, "worker_rlimit_nofile ", "")
 	config = replaceLine(t, config, "    worker_connections ", "    worker_connections 500;")
