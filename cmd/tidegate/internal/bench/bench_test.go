@@ -15,6 +15,8 @@ import (
 func TestBenchmark_TheSenseOfItsFlags(t *testing.T) {
 	for _, b := range []benchmark{
 		&load{channels: 1, members: 30_000, traffic: traffic{publishers: 1, inFlight: 1, payload: 128, duration: time.Second}},
+		&load{channels: 0, members: 1, traffic: traffic{publishers: 1, inFlight: 1, payload: 128, duration: time.Second}},
+		&load{channels: -2, members: -3, traffic: traffic{publishers: 1, inFlight: 1, payload: 128, duration: time.Second}},
 		&load{channels: 1, members: 1, traffic: traffic{publishers: 1, inFlight: 0, payload: 128, duration: time.Second}},
 		&load{channels: 1, members: 1, traffic: traffic{publishers: 1, inFlight: 1, payload: leastPayload - 1, duration: time.Second}},
 		&load{channels: 1, members: 1, traffic: traffic{publishers: 1, inFlight: 1, rate: -1, payload: 128, duration: time.Second}},

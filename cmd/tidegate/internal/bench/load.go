@@ -26,6 +26,8 @@ func (l *load) addFlags(flags *pflag.FlagSet) {
 
 func (l *load) check() error {
 	return errors.Join(
+		checkBetween("--rooms", l.channels, 1, mostSessions),
+		checkBetween("--members or --subscribers", l.members, 1, mostSessions),
 		checkBetween("sessions", l.sessions(), 1, mostSessions),
 		checkBetween("--in-flight", l.inFlight, 1, mostInFlight),
 		l.traffic.check(),
