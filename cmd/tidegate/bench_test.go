@@ -170,8 +170,13 @@ func TestBench_ARefusalNamesTheSetting(t *testing.T) {
 
 func TestBench_AnotherMachineTakesAYes(t *testing.T) {
 	t.Parallel()
-	p := start(t, nil, "bench", "fan-out", "--url", "ws://192.0.2.1:8080")
-	if code := p.wait(); code != 1 || !strings.Contains(p.said(), "--yes") {
-		t.Errorf("exit code %d:\n%s", code, p.said())
+	const far = "ws://192.0.2.1:8080"
+	for _, p := range []*process{
+		start(t, nil, "bench", "fan-out", "--url", far),
+		start(t, []string{"TIDEGATE_URL=" + far}, "bench", "fan-out"),
+	} {
+		if code := p.wait(); code != 1 || !strings.Contains(p.said(), "192.0.2.1:8080 is not on this machine") || !strings.Contains(p.said(), "--yes") {
+			t.Errorf("exit code %d:\n%s", code, p.said())
+		}
 	}
 }

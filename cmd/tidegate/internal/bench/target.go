@@ -31,7 +31,7 @@ type target struct {
 
 func (t *target) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&t.urls, "url", []string{config.DefaultURL}, "WebSocket `URL` of the gateway; if given twice, publish at the first and listen at the second")
+	flags.StringArrayVar(&t.urls, "url", nil, "WebSocket `URL` of the gateway (default "+config.EnvPrefix+"URL, or "+config.DefaultURL+"); if given twice, publish at the first and listen at the second")
 	t.addCommonFlags(cmd)
 	flags.IntSliceVar(&t.watch.pids, "pid", nil, "process `ID` of a gateway on this machine, to measure its CPU time and memory; repeatable")
 	flags.StringArrayVar(&t.watch.metrics, "metrics", nil, "metrics `URL` of a gateway, for the same; repeatable")
@@ -52,6 +52,9 @@ func (t *target) addCommonFlags(cmd *cobra.Command) {
 
 // run measures b on the target and prints the report.
 func (t *target) run(cmd *cobra.Command, b benchmark) error {
+	if len(t.urls) == 0 {
+		t.urls = []string{""} // the default
+	}
 	site, err := t.siteOf(native, config.GatewayURL, cmd.ErrOrStderr())
 	if err != nil {
 		return err

@@ -13,8 +13,13 @@ import (
 const DefaultURL = "ws://127.0.0.1:8080/ws"
 
 // GatewayURL returns the URL given as --url or, if that is empty, in the environment, or
-// DefaultURL. If the URL has no path, it adds /ws.
+// DefaultURL. If the URL has no path, it adds /ws. A variable of the environment that looks
+// like a misspelt one is an error.
 func GatewayURL(given string) (*url.URL, error) {
+	defaults := Default()
+	if err := misspelt(os.Environ(), defaults.settings()).err(); err != nil {
+		return nil, err
+	}
 	address := cmp.Or(given, os.Getenv(EnvPrefix+"URL"), DefaultURL)
 	u, err := url.Parse(address)
 	if err != nil || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) {
@@ -45,11 +50,4 @@ func Token(given string) string {
 // APIKeyGiven returns the API key given as --key or, if that is empty, in the environment.
 func APIKeyGiven(given string) string {
 	return cmp.Or(given, os.Getenv(EnvPrefix+"API_KEY"), os.Getenv(EnvPrefix+"TOKEN"))
-}
-
-// CheckEnvironment returns an error that names variables which look like misspelt settings.
-// environ has the format of os.Environ.
-func CheckEnvironment(environ []string) error {
-	defaults := Default()
-	return misspelt(environ, defaults.settings()).err()
 }

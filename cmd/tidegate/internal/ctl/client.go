@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -90,9 +89,6 @@ func (c *client) ask(ctx context.Context, r request) ([]byte, error) {
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (c *client) request(ctx context.Context, r request) (*http.Request, error) {
-	if err := config.CheckEnvironment(os.Environ()); err != nil {
-		return nil, err
-	}
 	base, err := config.APIURL(c.url)
 	if err != nil {
 		return nil, err
