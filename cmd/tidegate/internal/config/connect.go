@@ -17,8 +17,8 @@ const DefaultURL = "ws://127.0.0.1:8080/ws"
 // like a misspelt one is an error.
 func GatewayURL(given string) (*url.URL, error) {
 	defaults := Default()
-	if err := misspelt(os.Environ(), defaults.settings()).err(); err != nil {
-		return nil, err
+	if misspelt, _ := unknown(os.Environ(), defaults.settings()); len(misspelt) > 0 {
+		return nil, misspelt
 	}
 	address := cmp.Or(given, os.Getenv(EnvPrefix+"URL"), DefaultURL)
 	u, err := url.Parse(address)

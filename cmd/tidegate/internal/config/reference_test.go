@@ -42,6 +42,8 @@ a name is a level (` + "`redis: {url: …}`" + `), in the environment and as a f
 - A limit of 0 means no limit. The limits that are calculated from it are then 0, too.
 - "By the machine": calculated from its memory and open-file limit; ` + "`tidegate check`" + `
   prints the value.
+- A variable that begins with ` + "`TIDEGATE_`" + ` but belongs to no setting causes a warning, or an error
+  if it looks like a misspelt setting.
 - A relative file name is relative to the working directory of the gateway.
 - Lists in the environment and in flags are written as in YAML:
   ` + "`TIDEGATE_ORIGINS='[\"https://a.example.com\", \"https://b.example.com\"]'`" + `. A list of strings

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -124,7 +125,8 @@ func (s *Source) read() (*reading, error) {
 		}
 	}
 	c.deriveLimits()
-	c.problems = append(c.problems, misspelt(s.environ, table)...)
+	misspelt, ignored := unknown(s.environ, table)
+	c.problems, c.warnings = append(c.problems, misspelt...), append(c.warnings, ignored...)
 	return c, nil
 }
 
@@ -144,10 +146,9 @@ func anagrams(a, b string) bool {
 	return slices.Equal(slices.Sorted(slices.Values([]byte(a))), slices.Sorted(slices.Values([]byte(b))))
 }
 
-// misspelt finds variables that look like misspelt settings. It ignores others, because not
-// only people name variables: Kubernetes gives each pod a TIDEGATE_PORT and more if a
-// Service is called tidegate.
-func misspelt(environ []string, table []setting) (found Problems) {
+// unknown finds variables that look like misspelt settings, and others that belong to no
+// setting and are not set by Kubernetes.
+func unknown(environ []string, table []setting) (misspelt, ignored Problems) {
 	known := []string{EnvPrefix + "CONFIG", EnvPrefix + "TOKEN", EnvPrefix + "URL", EnvPrefix + "API_KEY"}
 	for _, one := range table {
 		known = append(known, one.env())
@@ -158,9 +159,17 @@ func misspelt(environ []string, table []setting) (found Problems) {
 		if !ours || slices.Contains(known, name) {
 			continue
 		}
-		if near := Nearest(name, known); distance(name, near) <= len(suffix)/4 || anagrams(name, near) {
-			found = append(found, problem{"", place{source: name}, "unknown variable: the nearest known one is " + near})
+		near := Nearest(name, known)
+		switch {
+		case distance(name, near) <= len(suffix)/4 || anagrams(name, near):
+			misspelt = append(misspelt, problem{"", place{source: name}, "unknown variable: the nearest known one is " + near})
+		case !ofService.MatchString(suffix):
+			ignored = append(ignored, problem{"", place{source: name}, "unknown variable, which is ignored: the nearest known one is " + near})
 		}
 	}
-	return found
+	return misspelt, ignored
 }
+
+// ofService matches the variables that Kubernetes gives each pod if a Service is called
+// tidegate, or begins with tidegate-.
+var ofService = regexp.MustCompile(`(^|_)(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
