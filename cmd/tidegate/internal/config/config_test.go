@@ -117,7 +117,7 @@ log: {level: warn, format: json}
 origins: [https://a.example, https://b.example]
 trusted_proxies: [10.0.0.0/8, 192.168.1.7, "::1"]
 auth:
-  anonymous: false
+  anonymous: False
   api_keys:
     - {name: shop, key: 0123456789abcdef}
     - {name: desk, key_file: desk.key}
@@ -126,13 +126,13 @@ channels:
   - match: "chat:*"
     subscribe: authenticated
     publish: token
-    presence: true
+    presence: True
     join_leave: true
     history: {size: 100, ttl: 10m, replicas: 1}
     delay: 5ms
   - {match: "ticker:*", subscribe: anyone, publish: nobody, conflate: true}
   - {match: "plain:*", subscribe: anyone, bare: true}
-limits: {message_bytes: 64KiB, outbox_bytes: 2 MiB, outbox_total_bytes: 1GiB, sessions: 10}
+limits: {message_bytes: 64KiB, outbox_bytes: 2 MiB, outbox_total_bytes: 1GiB, inbound_bytes: 1_000_000, sessions: 10_000}
 drain: {window: 0}
 `, nil)
 	if got.Listen != ":80" || got.Log.Level != slog.LevelWarn || got.Log.Format != "json" {
@@ -162,7 +162,8 @@ drain: {window: 0}
 	if !slices.Equal(got.Rules, rules) {
 		t.Errorf("channels %+v\nwant %+v", got.Rules, rules)
 	}
-	if got.Limits.MessageBytes != 64<<10 || got.Limits.OutboxBytes != 2<<20 || got.Limits.OutboxTotalBytes != 1<<30 || got.Limits.Sessions != 10 {
+	if got.Limits.MessageBytes != 64<<10 || got.Limits.OutboxBytes != 2<<20 || got.Limits.OutboxTotalBytes != 1<<30 ||
+		got.Limits.InboundBytes != 1e6 || got.Limits.Sessions != 10_000 {
 		t.Errorf("limits %+v", got.Limits)
 	}
 	if got.DrainWindow != 0 {
@@ -216,7 +217,7 @@ func TestConfig_AWrongValueNamesWhatWasGiven(t *testing.T) {
 		{"redis: {prefix: 1.5}", "redis.prefix: given the number 1.5, want a string"},
 		{"redis: {prefix: true}", "redis.prefix: given the boolean true, want a string"},
 		{"redis: {prefix: 2020-01-02}", "redis.prefix: given the date 2020-01-02, want a string"},
-		{"redis: none", "1: redis: given a string, want a mapping"},
+		{"redis: none", "1: redis: given a string, want a mapping such as {url: ...}"},
 		{"origins: https://a.example", "origins: given a string, want a list of strings"},
 		{"origins: [7]", "origins[0]: given the integer 7, want a string"},
 		{"trusted_proxies: [localhost]", `trusted_proxies[0]: given the string "localhost", want an address or a network`},
@@ -230,15 +231,18 @@ func TestConfig_AWrongValueNamesWhatWasGiven(t *testing.T) {
 		{"limits: {message_bytes: 9223372036854775807KiB}", "limits.message_bytes: given the string"},
 		{"channels:\n- match: a\n  subscribe: all", `3: channels[0].subscribe: given the string "all", want anyone, authenticated, token or nobody`},
 		{"channels: {match: a}", "channels: given a mapping, want a list"},
-		{"channels: [a]", "channels[0]: given a string, want a mapping"},
-		{"channels:\n- match: a\n  history: 5", "3: channels[0].history: given an integer, want a mapping"},
-		{"[a, b]", "1: given a list, want a mapping"},
+		{"channels: [a]", "channels[0]: given a string, want a mapping such as {match: ...}"},
+		{"channels:\n- match: a\n  history: 5", "3: channels[0].history: given an integer, want a mapping such as {size: ...}"},
+		{"[a, b]", "1: given a list, want a mapping such as {listen: ...}"},
 		{"just text", "1: given a string, want a mapping"},
 		{"{[a]: b}", "1: a key is a list, want a name"},
 		{"listen: ':1'\nlisten: ':2'", "2: listen is given twice, first on line 1"},
 		{"redis: {prefix: a}\nredis.prefix: b", "2: redis.prefix is given twice, first on line 1"},
 		{"listen: ':1'\n---\nlisten: ':2'", "a second YAML document starts here"},
 		{"listen: [", "this is not YAML: "},
+		{"channels:\n- match: *", "this is not YAML: a value that begins with a special character, such as * or @, must be put in quotes"},
+		{"channels:\n- match: *:x", "this is not YAML: a value that begins with a special character"},
+		{"channels:\n- match: chat:*\n- match: @*", "3: this is not YAML: a value that begins with a special character"},
 		{"redis:\n\tprefix: a", "2: this line is indented by a tab: YAML wants spaces"},
 		{"channels:\n  - match: a\n  \tsubscribe: anyone", "3: this line is indented by a tab: YAML wants spaces"},
 	} {

@@ -98,6 +98,7 @@ func presence(r *rules.Rule) kind {
 	return kind{
 		name: "string", want: "true, false, user or session", now: now, tags: []string{"!!bool", "!!str"},
 		set: func(text string) error {
+			text = strings.ToLower(text) // of a boolean in YAML
 			if !slices.Contains([]string{"true", "false", "user", "session"}, text) {
 				return errWrongType
 			}
@@ -111,7 +112,9 @@ func boolean(p *bool) kind {
 	return parsed(p, "bool", "true or false", strconv.FormatBool(*p), parseBool, "!!bool")
 }
 
+// parseBool parses a boolean of YAML, such as True.
 func parseBool(text string) (bool, error) {
+	text = strings.ToLower(text)
 	if text != "true" && text != "false" {
 		return false, errWrongType
 	}
@@ -119,8 +122,11 @@ func parseBool(text string) (bool, error) {
 }
 
 func integer(p *int) kind {
-	return parsed(p, "int", "an integer", strconv.Itoa(*p), strconv.Atoi, "!!int")
+	return parsed(p, "int", "an integer", strconv.Itoa(*p), parseInt, "!!int")
 }
+
+// parseInt parses a decimal integer of YAML, such as 10_000.
+func parseInt(text string) (int, error) { return strconv.Atoi(strings.ReplaceAll(text, "_", "")) }
 
 // share returns the kind of a number from 0 to 1.
 func share(p *float64) kind {
@@ -148,7 +154,7 @@ func parseSize(text string) (int, error) {
 			digits, unit = strings.TrimSpace(number), bytes
 		}
 	}
-	n, err := strconv.Atoi(digits)
+	n, err := parseInt(digits)
 	if err != nil || n > math.MaxInt/unit || n < math.MinInt/unit {
 		return 0, errWrongType
 	}

@@ -110,7 +110,9 @@ func (r *reader) group(base, group string, n *yaml.Node, table []setting, seen m
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		r.problem(join(base, group), n, "%sgiven %s, want a mapping", prefixed(join(base, group)), describe(n, true))
+		first := slices.IndexFunc(table, func(s setting) bool { return group == "" || strings.HasPrefix(s.name, group+".") })
+		key, _, _ := strings.Cut(strings.TrimPrefix(table[first].name, group+"."), ".")
+		r.problem(join(base, group), n, "%sgiven %s, want a mapping such as {%s: ...}", prefixed(join(base, group)), describe(n, true), key)
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -190,21 +192,24 @@ func (r *reader) tabs(document []byte) (found bool) {
 	return false
 }
 
-// syntax records an error of the YAML parser. It omits the name of an unknown anchor, which
-// may be a secret that begins with a * and is not quoted.
+// syntax records an error of the YAML parser. Of a value that needs quotes it says that, and
+// omits the name of an unknown anchor: it may be a secret that begins with a *.
 func (r *reader) syntax(err error) {
 	line, text := 0, err.Error()
 	if parts := yamlError.FindStringSubmatch(text); parts != nil {
 		line, _ = strconv.Atoi(parts[1])
 		text = parts[2]
 	}
-	if strings.Contains(text, "anchor") {
-		text = "a value that begins with * must be put in quotes"
+	if unquoted.MatchString(text) {
+		text = "a value that begins with a special character, such as * or @, must be put in quotes"
 	}
 	r.problems = append(r.problems, problem{"", r.at(line), "this is not YAML: " + text})
 }
 
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+var (
+	yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+	unquoted  = regexp.MustCompile(`anchor|alphabetic or numeric|cannot start any token`)
+)
 
 func names(table []setting) []string {
 	all := make([]string, len(table))
