@@ -199,7 +199,7 @@ func scalars[T any](p *[]T, want string, item func(*T) kind) kind {
 			}
 			return nil
 		},
-		node: elements(p, want, func(r *reader, path string, n *yaml.Node, one *T) { r.value(path, item(one), n) }),
+		node: elements(p, want, func(c *reading, path string, n *yaml.Node, one *T) { c.value(path, item(one), n) }),
 	}
 }
 
@@ -233,21 +233,21 @@ func parsePrefix(text string) (netip.Prefix, error) {
 func list[T any](p *[]T, settings func(*T) []setting) kind {
 	return kind{
 		name: "list", want: "a list, in YAML or JSON",
-		node: elements(p, "a list", func(r *reader, path string, n *yaml.Node, one *T) { r.mapping(path, n, settings(one)) }),
+		node: elements(p, "a list", func(c *reading, path string, n *yaml.Node, one *T) { c.mapping(path, n, settings(one)) }),
 	}
 }
 
 // elements returns a function that parses the elements of a YAML list with parse.
-func elements[T any](p *[]T, want string, parse func(r *reader, path string, n *yaml.Node, one *T)) func(*reader, string, *yaml.Node) {
-	return func(r *reader, path string, n *yaml.Node) {
+func elements[T any](p *[]T, want string, parse func(c *reading, path string, n *yaml.Node, one *T)) func(*reading, string, *yaml.Node) {
+	return func(c *reading, path string, n *yaml.Node) {
 		*p = nil
 		if n.Kind != yaml.SequenceNode {
-			r.problem(path, n, "%s: given %s, want %s", path, describe(n, true), want)
+			c.wrongType(path, kind{secret: true, want: want}, n)
 			return
 		}
 		for i, item := range n.Content {
 			var one T
-			parse(r, element(path, i), item, &one)
+			parse(c, element(path, i), item, &one)
 			*p = append(*p, one)
 		}
 	}

@@ -45,147 +45,141 @@ type kind struct {
 	// tags are the YAML scalar tags that set accepts. If there are none, node is used.
 	tags []string
 	// node parses a value that is not a scalar.
-	node func(r *reader, path string, n *yaml.Node)
-}
-
-// reader fills settings from one source. It records where each was given, and all problems,
-// since it continues after a problem.
-type reader struct {
-	source   string
-	oneLine  bool             // a variable or a flag, which has no line numbers
-	places   map[string]place // by path of the setting: "channels[2].history.ttl"
-	problems Problems
+	node func(c *reading, path string, n *yaml.Node)
 }
 
 // file parses a YAML document into the settings of table.
-func (r *reader) file(document []byte, table []setting) {
+func (c *reading) file(name string, document []byte, table []setting) {
+	c.source = name
 	decoder := yaml.NewDecoder(bytes.NewReader(document))
 	var root, second yaml.Node
 	switch err := decoder.Decode(&root); {
 	case errors.Is(err, io.EOF):
 		return
 	case err != nil:
-		if !r.tabs(document) {
-			r.syntax(err)
+		if !c.tabs(document) {
+			c.syntax(err)
 		}
 		return
 	}
-	r.mapping("", root.Content[0], table)
+	c.mapping("", root.Content[0], table)
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		r.problem("", &second, "a second YAML document starts here: put everything into one")
+		c.malformed("", &second, "a second YAML document starts here: put everything into one")
 	}
 }
 
 // line parses the value of a variable or flag into one setting.
-func (r *reader) line(given string, s setting) {
-	r.oneLine = true
+func (c *reading) line(source, given string, s setting) {
+	c.source, c.oneLine = source, true
 	isYAML := s.kind.node != nil && strings.HasPrefix(strings.TrimSpace(given), "[")
 	if s.kind.set != nil && !isYAML {
-		r.note(s.name, 0)
+		c.note(s.name, 0)
 		if s.kind.set(given) != nil {
-			r.wrongType(s.name, s.kind, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: given})
+			c.wrongType(s.name, s.kind, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: given})
 		}
 		return
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal([]byte(given), &root); err != nil {
-		r.syntax(err)
+		c.syntax(err)
 		return
 	}
 	if len(root.Content) > 0 {
-		r.value(s.name, s.kind, root.Content[0])
+		c.value(s.name, s.kind, root.Content[0])
 	}
 }
 
 // mapping parses a mapping whose keys are the names of table, with dots or nested. base is
 // the prefix of the paths.
-func (r *reader) mapping(base string, n *yaml.Node, table []setting) {
-	r.group(base, "", n, table, map[string]int{})
+func (c *reading) mapping(base string, n *yaml.Node, table []setting) {
+	c.group(base, "", n, table, map[string]int{})
 }
 
-func (r *reader) group(base, group string, n *yaml.Node, table []setting, seen map[string]int) {
-	n = resolve(n)
-	r.note(join(base, group), n.Line)
+func (c *reading) group(base, group string, n *yaml.Node, table []setting, seen map[string]int) {
+	n, path := resolve(n), join(base, group)
+	c.note(path, n.Line)
 	if isNull(n) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
 		first := slices.IndexFunc(table, func(s setting) bool { return group == "" || strings.HasPrefix(s.name, group+".") })
 		key, _, _ := strings.Cut(strings.TrimPrefix(table[first].name, group+"."), ".")
-		r.problem(join(base, group), n, "%sgiven %s, want a mapping such as {%s: ...}", prefixed(join(base, group)), describe(n, true), key)
+		c.wrongType(path, kind{secret: true, want: "a mapping such as {" + key + ": ...}"}, n)
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := resolve(n.Content[i]), n.Content[i+1]
 		if key.Kind != yaml.ScalarNode {
-			r.problem(join(base, group), key, "%sa key is %s, want a name", prefixed(join(base, group)), describe(key, true))
+			c.malformed(path, key, "%sa key is %s, want a name", prefixed(path), describe(key, true))
 			continue
 		}
 		name := join(group, key.Value)
 		if first, twice := seen[name]; twice {
-			r.problem(join(base, name), key, "%s is given twice, first on line %d", join(base, name), first)
+			c.malformed(join(base, name), key, "%s is given twice, first on line %d", join(base, name), first)
 			continue
 		}
 		seen[name] = key.Line
-		r.entry(base, name, key, value, table, seen)
+		c.entry(base, name, key, value, table, seen)
 	}
 }
 
-func (r *reader) entry(base, name string, key, value *yaml.Node, table []setting, seen map[string]int) {
+func (c *reading) entry(base, name string, key, value *yaml.Node, table []setting, seen map[string]int) {
 	if i := slices.IndexFunc(table, func(s setting) bool { return s.name == name }); i >= 0 {
-		r.value(join(base, name), table[i].kind, value)
+		c.value(join(base, name), table[i].kind, value)
 		return
 	}
 	if slices.ContainsFunc(table, func(s setting) bool { return strings.HasPrefix(s.name, name+".") }) {
-		r.group(base, name, value, table, seen)
+		c.group(base, name, value, table, seen)
 		return
 	}
-	r.problem(join(base, name), key, "unknown key %s: the nearest known one is %s",
+	c.malformed(join(base, name), key, "unknown key %s: the nearest known one is %s",
 		join(base, name), join(base, Nearest(name, names(table))))
 }
 
 // value parses the value of one setting.
-func (r *reader) value(path string, k kind, n *yaml.Node) {
+func (c *reading) value(path string, k kind, n *yaml.Node) {
 	n = resolve(n)
 	if isNull(n) {
 		return
 	}
-	r.note(path, n.Line)
+	c.note(path, n.Line)
 	if k.node != nil {
-		k.node(r, path, n)
+		k.node(c, path, n)
 		return
 	}
 	if n.Kind != yaml.ScalarNode || !slices.Contains(k.tags, n.ShortTag()) || k.set(n.Value) != nil {
-		r.wrongType(path, k, n)
+		c.wrongType(path, k, n)
 	}
 }
 
-func (r *reader) wrongType(path string, k kind, n *yaml.Node) {
-	r.problem(path, n, "%s: given %s, want %s", path, describe(n, k.secret), k.want)
+func (c *reading) wrongType(path string, k kind, n *yaml.Node) {
+	c.malformed(path, n, "%sgiven %s, want %s", prefixed(path), describe(n, k.secret), k.want)
 }
 
-func (r *reader) problem(path string, n *yaml.Node, format string, args ...any) {
-	r.problems = append(r.problems, problem{path, r.at(n.Line), fmt.Sprintf(format, args...)})
+// malformed records a problem with the form of a setting, at a node.
+func (c *reading) malformed(path string, n *yaml.Node, format string, args ...any) {
+	c.problems = append(c.problems, problem{path, c.here(n.Line), fmt.Sprintf(format, args...)})
 }
 
-func (r *reader) note(path string, line int) { r.places[path] = r.at(line) }
+func (c *reading) note(path string, line int) { c.places[path] = c.here(line) }
 
-func (r *reader) at(line int) place {
-	if r.oneLine {
+// here returns the place of a line of the source that is being read.
+func (c *reading) here(line int) place {
+	if c.oneLine {
 		line = 0
 	}
-	return place{r.source, line}
+	return place{c.source, line}
 }
 
 // tabs records the first line that is indented by a tab. The YAML parser's message for that
 // is hard to understand.
-func (r *reader) tabs(document []byte) (found bool) {
+func (c *reading) tabs(document []byte) (found bool) {
 	number := 0
 	for line := range bytes.Lines(document) {
 		number++
 		indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
 		if bytes.ContainsRune(indent, '\t') && len(bytes.TrimSpace(line)) > 0 {
-			r.problems = append(r.problems, problem{"", r.at(number), "this line is indented by a tab: YAML wants spaces"})
+			c.problems = append(c.problems, problem{"", c.here(number), "this line is indented by a tab: YAML wants spaces"})
 			return true
 		}
 	}
@@ -194,7 +188,7 @@ func (r *reader) tabs(document []byte) (found bool) {
 
 // syntax records an error of the YAML parser. Of a value that needs quotes it says that, and
 // omits the name of an unknown anchor: it may be a secret that begins with a *.
-func (r *reader) syntax(err error) {
+func (c *reading) syntax(err error) {
 	line, text := 0, err.Error()
 	if parts := yamlError.FindStringSubmatch(text); parts != nil {
 		line, _ = strconv.Atoi(parts[1])
@@ -203,7 +197,7 @@ func (r *reader) syntax(err error) {
 	if unquoted.MatchString(text) {
 		text = "a value that begins with a special character, such as * or @, must be put in quotes"
 	}
-	r.problems = append(r.problems, problem{"", r.at(line), "this is not YAML: " + text})
+	c.problems = append(c.problems, problem{"", c.here(line), "this is not YAML: " + text})
 }
 
 var (

@@ -7,18 +7,16 @@ import (
 	"strings"
 )
 
-// reading is a configuration, with the places and problems of its settings.
+// reading is a configuration that is read from one source after another, with the places and
+// all problems of its settings: it goes on after a problem.
 type reading struct {
 	config   Config
-	places   map[string]place
+	places   map[string]place // where settings were given, by path: "channels[2].history.ttl"
 	problems Problems
 	warnings Problems
-}
 
-func (c *reading) from(source string, read func(*reader)) {
-	r := &reader{source: source, places: c.places}
-	read(r)
-	c.problems = append(c.problems, r.problems...)
+	source  string // that is being read
+	oneLine bool   // it is a variable or a flag, which has no line numbers
 }
 
 // at returns where a setting was given, or the nearest part of its path that was given.

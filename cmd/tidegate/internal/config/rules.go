@@ -6,8 +6,7 @@ import "tidegate/gateway/rules"
 // The error is a Problems.
 func ParseRules(document []byte) (rules.List, error) {
 	c := &reading{config: Default(), places: map[string]place{}}
-	table := c.config.settings()
-	c.from("line", func(r *reader) { r.file(document, table) })
+	c.file("line", document, c.config.settings())
 	c.validateRules()
 	return c.config.Rules, c.problems.err()
 }

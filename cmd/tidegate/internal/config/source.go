@@ -112,16 +112,16 @@ func (s *Source) read() (*reading, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
-		c.from(path, func(r *reader) { r.file(document, table) })
+		c.file(path, document, table)
 	}
 	for _, one := range table {
 		if text, ok := s.lookup(one.env()); ok {
-			c.from(one.env(), func(r *reader) { r.line(text, one) })
+			c.line(one.env(), text, one)
 		}
 	}
 	for _, one := range table {
 		if flag := s.flags[one.name]; flag != nil && flag.given {
-			c.from("--"+one.flag(), func(r *reader) { r.line(flag.text, one) })
+			c.line("--"+one.flag(), flag.text, one)
 		}
 	}
 	c.deriveLimits()
