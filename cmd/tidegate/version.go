@@ -50,16 +50,11 @@ func commitOf(build *debug.BuildInfo, ok bool) (commit string) {
 	return commit
 }
 
-// versionName returns the version or, without one, the commit.
+// versionName returns the version or, without one, that of the module, which names the commit.
 func versionName() string {
 	build, ok := debug.ReadBuildInfo()
 	if version != "" || !ok {
 		return cmp.Or(version, "unknown")
-	}
-	for _, s := range build.Settings {
-		if s.Key == "vcs.revision" && build.Main.Version == "(devel)" {
-			return s.Value[:min(12, len(s.Value))]
-		}
 	}
 	return strings.Trim(build.Main.Version, "()")
 }

@@ -457,7 +457,9 @@ func TestSecret_IsNeverShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	slog.New(slog.NewTextHandler(&log, nil)).Info("config", "config", c, "secret", c.Redis.URL)
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+		slog.New(handler).Info("config", "config", c, "secret", c.Redis.URL)
+	}
 	for _, shown := range []string{
 		fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%x", c.Redis.URL),
 		string(asJSON), log.String(),

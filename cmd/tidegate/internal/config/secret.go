@@ -1,7 +1,5 @@
 package config
 
-import "log/slog"
-
 // Secret is text that logs, errors and format verbs do not show.
 type Secret string
 
@@ -16,8 +14,5 @@ func (s Secret) String() string {
 // GoString implements fmt.GoStringer.
 func (s Secret) GoString() string { return s.String() }
 
-// LogValue implements slog.LogValuer.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalText implements encoding.TextMarshaler, so that encoders do not show the secret, either.
+// MarshalText implements encoding.TextMarshaler, so that encoders and logs do not show the secret, either.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
