@@ -95,7 +95,18 @@ func (b *publishLoad) measure(ctx context.Context, site *site) (*Result, error) 
 	if b.rate > 0 {
 		working.Go(func() { b.pace(ctx, publishers) })
 	}
-	return b.watch(ctx, site, publishers, latency)
+	confirmed := func() (n uint64) {
+		for _, p := range publishers {
+			n += p.confirmed.Load()
+		}
+		return n
+	}
+	result, err := b.watch(ctx, site, latency, "publication", confirmed, confirmed)
+	if err != nil {
+		return nil, err
+	}
+	result.Sessions, result.LatencyMeaning = b.publishers, "from a publication to its confirmation"
+	return result, nil
 }
 
 // pace lets the publishers publish in turn, at the rate. A publisher whose window is full
@@ -154,39 +165,4 @@ func (p *publisher) publish(n int) error {
 		p.client.add(p.text)
 	}
 	return p.client.flush()
-}
-
-func (b *publishLoad) watch(ctx context.Context, site *site, publishers []*publisher, latency *latencyRecorder) (*Result, error) {
-	confirmed := func() (n uint64) {
-		for _, p := range publishers {
-			n += p.confirmed.Load()
-		}
-		return n
-	}
-	if _, err := site.wait(ctx, b.warmUp, longestRun, "warming up", confirmed); err != nil {
-		return nil, err
-	}
-	before, err := site.watch.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	began, count := time.Now(), confirmed()
-	latency.on.Store(true)
-	if _, err := site.wait(ctx, b.duration, longestRun, "measuring", confirmed); err != nil {
-		return nil, err
-	}
-	after, err := site.watch.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	took, published := time.Since(began), confirmed()-count
-	result := &Result{
-		Sessions: b.publishers, Published: published, Memory: after.memory,
-		LatencyMS: latency.summary(), LatencyMeaning: "from a publication to its confirmation",
-	}
-	result.count("publication", published, took, after.cpu-before.cpu)
-	if result.PerSecond < 0.99*b.rate {
-		result.miss("%.1f publications per second were confirmed, instead of %v", result.PerSecond, b.rate)
-	}
-	return result, nil
 }
