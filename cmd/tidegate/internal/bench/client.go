@@ -155,16 +155,8 @@ func (c *Client) await(what string, times int) error {
 	return nil
 }
 
-// closeError reports a close frame from the server.
-type closeError struct {
-	code   uint16
-	reason string
-}
-
-func (e *closeError) Error() string { return fmt.Sprintf("closed with %d %s", e.code, e.reason) }
-
 // Read returns the payload of the next message, which is valid until the next call of Read.
-// It answers pings. It returns a *closeError if the server sends a close frame.
+// It answers pings. It returns an error if the server sends a close frame.
 func (c *Client) Read() ([]byte, error) {
 	for {
 		opcode, payload, err := c.frame()
@@ -184,11 +176,10 @@ func (c *Client) Read() ([]byte, error) {
 				return nil, err
 			}
 		case closeFrame:
-			closed := &closeError{code: 1005}
-			if len(payload) >= 2 {
-				closed.code, closed.reason = binary.BigEndian.Uint16(payload), string(payload[2:])
+			if len(payload) < 2 {
+				return nil, errors.New("closed without a code")
 			}
-			return nil, closed
+			return nil, fmt.Errorf("closed with %d %s", binary.BigEndian.Uint16(payload), payload[2:])
 		case pongFrame:
 		default:
 			if c.adapter.Ping == "" || string(payload) != c.adapter.Ping {

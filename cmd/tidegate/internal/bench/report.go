@@ -93,8 +93,8 @@ func (r *Report) printRow(table io.Writer, row tableRow) {
 			continue
 		}
 		fmt.Fprintf(table, "\t%s\t", figure(value, row.places))
-		if times := ratio(value, first); i > 0 && row.compared && times > 0 {
-			fmt.Fprintf(table, "%.2f x", times)
+		if i > 0 && row.compared && value > 0 && first > 0 {
+			fmt.Fprintf(table, "%.2f x", value/first)
 		}
 	}
 	fmt.Fprintln(table, "\t")

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -47,14 +46,6 @@ func (r *Result) count(unit string, units uint64, took time.Duration, cpu time.D
 
 func (r *Result) miss(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
-}
-
-// ratio returns a/b, rounded to two decimals, or 0 if either is 0.
-func ratio(a, b float64) float64 {
-	if a == 0 || b == 0 {
-		return 0
-	}
-	return math.Round(100*a/b) / 100
 }
 
 // tableRow is a row of the table, which is omitted if its value is not known.
