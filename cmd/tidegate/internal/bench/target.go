@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -86,7 +85,7 @@ func (t *target) siteOf(a *adapter, parse func(string) (*url.URL, error), detail
 		if err != nil {
 			return nil, err
 		}
-		if !t.yes && !isLoopback(u.Hostname()) {
+		if !t.yes && !config.IsLoopback(u.Hostname()) {
 			return nil, fmt.Errorf("%s is not on this machine: a benchmark uses all of a gateway's capacity; add --yes if you want that", u.Host)
 		}
 		s.urls = append(s.urls, u)
@@ -97,14 +96,6 @@ func (t *target) siteOf(a *adapter, parse func(string) (*url.URL, error), detail
 	var err error
 	s.tokenOf, err = t.tokens()
 	return s, err
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
 }
 
 // tokens returns a function that returns the token of a session.

@@ -134,13 +134,15 @@ func (c *Compression) Deflate() *websocket.Deflate {
 	return websocket.NewDeflate(c.MinBytes)
 }
 
-// loopback reports whether only this machine can connect to the address. It resolves no
-// name except localhost, because other names may resolve differently later.
+// loopback reports whether only this machine can connect to the address.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
+	return err == nil && IsLoopback(host)
+}
+
+// IsLoopback reports whether a host is this machine's loopback interface. It resolves no name
+// except localhost, because other names may resolve differently later.
+func IsLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
