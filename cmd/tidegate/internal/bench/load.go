@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -52,9 +53,9 @@ type loadRun struct {
 	listeners  []*listener
 	publishing []*Client
 	window     *window
-	pump       *pump
 	latency    *latencyRecorder
 	reading    sync.WaitGroup
+	published  atomic.Uint64           // publications
 	fail       context.CancelCauseFunc // ends the run with an error
 }
 
@@ -72,7 +73,7 @@ func (l *load) measure(ctx context.Context, site *site) (*Result, error) {
 	defer stop()
 	var publishing sync.WaitGroup
 	publishing.Go(func() { r.publish(pumping) })
-	result, err := r.watch(ctx, site, r.latency, "delivery", r.pump.published.Load, r.delivered)
+	result, err := r.watch(ctx, site, r.latency, "delivery", r.published.Load, r.delivered)
 	stop()
 	publishing.Wait()
 	if err != nil {
@@ -86,7 +87,7 @@ func (l *load) measure(ctx context.Context, site *site) (*Result, error) {
 
 // publish publishes until ctx ends.
 func (r *loadRun) publish(ctx context.Context) {
-	if err := r.pump.run(ctx); err != nil && ctx.Err() == nil {
+	if err := r.pump(ctx); err != nil && ctx.Err() == nil {
 		r.fail(fmt.Errorf("publish: %w", err))
 	}
 }
@@ -137,7 +138,6 @@ func (r *loadRun) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.pump = &pump{channels: r.channel, clients: r.publishing, window: r.window, rate: r.rate, adapter: r.site.adapter, payload: r.payload}
 	return r.site.connectAll(ctx, len(r.publishing), connectsAtOnce, func(ctx context.Context, i int) error {
 		client, err := r.site.open(ctx, len(r.listeners)+i, true, r.channel[i%r.channels].name)
 		if err != nil {

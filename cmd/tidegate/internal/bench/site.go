@@ -23,10 +23,6 @@ type site struct {
 	run       string     // part of the channel names, so that runs do not share channels
 }
 
-// publishAt and listenAt return the same server unless there are two.
-func (s *site) publishAt() *url.URL { return s.urls[0] }
-func (s *site) listenAt() *url.URL  { return s.urls[len(s.urls)-1] }
-
 func (s *site) channel(i int) string { return fmt.Sprintf("%s%s:%d", channelPrefix, s.run, i) }
 
 const (
@@ -73,9 +69,9 @@ func (s *site) open(ctx context.Context, session int, publishes bool, channel st
 }
 
 func (s *site) dial(ctx context.Context, publishes bool, channel, token string) (*Client, error) {
-	base := s.listenAt()
+	base := s.urls[len(s.urls)-1]
 	if publishes {
-		base = s.publishAt()
+		base = s.urls[0]
 	}
 	target, err := s.adapter.place(base, publishes, channel, token)
 	if err != nil {
