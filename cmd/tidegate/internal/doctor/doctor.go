@@ -53,7 +53,6 @@ type examination struct {
 	Config
 	http    *http.Client
 	channel string      // nobody else subscribes to it
-	nodes   int         // number of live nodes; 0 if not known
 	over    func() bool // whether the examination was interrupted
 
 	mu     sync.Mutex

@@ -14,19 +14,17 @@ import (
 	"github.com/coder/websocket"
 )
 
-// idleWays are the kinds of connections that can be left idle.
-type idleWays struct{ socket, stream bool }
-
 const longestPoll = time.Minute // the longest wait that a gateway accepts
 
-// waitIdly leaves a connection of each kind idle until it is cut or Patience has passed.
-func (e *examination) waitIdly(ctx context.Context, ways idleWays) {
+// waitIdly leaves a connection of each kind that could be opened idle until it is cut or
+// Patience has passed.
+func (e *examination) waitIdly(ctx context.Context, socket, stream *listener) {
 	var waiting sync.WaitGroup
 	begun, over := time.Now(), make(chan struct{})
-	if ways.socket {
+	if socket != nil {
 		waiting.Go(func() { e.waitOn(ctx, "WebSockets", cureTunnel, e.openSocket) })
 	}
-	if ways.stream {
+	if stream != nil {
 		waiting.Go(func() { e.waitOn(ctx, "Server-Sent Events streams", cureSilence, e.openStream) })
 	}
 	waiting.Go(func() { e.waitForPoll(ctx) })

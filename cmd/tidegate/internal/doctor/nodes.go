@@ -49,10 +49,9 @@ func (e *examination) lookAtNodes(ctx context.Context) {
 		return
 	}
 	known := e.askWhoIsThere(ctx)
-	e.nodes = len(known)
 	met := map[string]*view{first.Node: first}
-	for i := range min(max(leastProbes, 3*e.nodes), mostProbes) {
-		e.Progress.Say("probe %d: %d of %d nodes have answered", i+2, len(met), max(e.nodes, len(met)))
+	for i := range min(max(leastProbes, 3*len(known)), mostProbes) {
+		e.Progress.Say("probe %d: %d of %d nodes have answered", i+2, len(met), max(len(known), len(met)))
 		v, answer, err := e.probe(ctx, nil)
 		if err != nil || v == nil {
 			e.pass("one of the probes: %s", whyNot(answer, err))

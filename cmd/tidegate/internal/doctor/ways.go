@@ -24,14 +24,13 @@ func (e *examination) lookAtWays(ctx context.Context) {
 	default:
 		e.pass("retries: no connection to listen on")
 	}
-	ways := idleWays{socket: socket != nil, stream: stream != nil}
 	for _, l := range []*listener{socket, stream} {
 		if l != nil {
 			l.close()
 		}
 	}
 	if e.Patience > 0 {
-		e.waitIdly(ctx, ways)
+		e.waitIdly(ctx, socket, stream)
 	}
 }
 
