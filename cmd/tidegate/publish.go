@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -25,7 +24,11 @@ func newPublishCommand() *cobra.Command {
 		Long: `Publish DATA, or standard input if DATA is - or missing, as one message: as JSON if it
 parses, otherwise as text (without the final newline), or as binary if it is not UTF-8.
 Prints the message's cursor when the gateway has confirmed it; on a channel without
-history there is none.`,
+history there is none.
+
+With --lines, each line of standard input is a message. While the gateway is down, or has
+limited the rate, it waits and continues where it was. A line that is too long for the
+gateway is reported on standard error and left out.`,
 		Example: `  tidegate publish chat:lobby '{"text":"hi"}'
   tidegate publish chat:lobby hello --event greeting
   seq 1000 | tidegate publish numbers --lines`,
@@ -45,7 +48,6 @@ history there is none.`,
 	flags.StringVar(&p.message.Key, "key", "", "idempotency `key`: publishes with the same key within 5 minutes have effect once")
 	flags.DurationVar(&p.timeout, "timeout", 10*time.Second, "how long to retry; ignored with --lines, which waits for the gateway")
 	flags.BoolVar(&p.lines, "lines", false, "publish each line of standard input as a message")
-	p.pace.addFlags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("lines", "key")
 	return cmd
 }
@@ -53,9 +55,9 @@ history there is none.`,
 // publishing holds the command line's options.
 type publishing struct {
 	connection
-	pace
 	message      client.Message // without the payload
 	lines        bool
+	noJSON       bool // JSON is text, too
 	timeout      time.Duration
 	input        io.Reader
 	out, details io.Writer
@@ -66,7 +68,9 @@ func (p *publishing) run(ctx context.Context) error {
 		tellTerminal(p.details, "reading standard input; Ctrl-D ends it")
 	}
 	if p.lines {
-		return p.use(ctx, p.details, p.publishLines)
+		return p.use(ctx, p.details, func(ctx context.Context, c *client.Client) error {
+			return p.publishLines(ctx, c, linesOf(p.input))
+		})
 	}
 	payload, err := untilDone(ctx, func() ([]byte, error) { return io.ReadAll(p.input) })
 	if err != nil {
@@ -98,20 +102,6 @@ func untilDone(ctx context.Context, read func() ([]byte, error)) ([]byte, error)
 	}
 }
 
-func (p *publishing) publishLines(ctx context.Context, c *client.Client) error {
-	input := bufio.NewReader(p.input)
-	next := func(ctx context.Context) (client.Message, error) {
-		line, err := untilDone(ctx, func() ([]byte, error) { return input.ReadBytes('\n') })
-		if len(line) == 0 && err != nil {
-			return client.Message{}, err
-		}
-		return p.messageOf(line), nil
-	}
-	return publishAll(ctx, c, p.pace, next, func(_ client.Message, cursor string, err error) error {
-		return p.report(cursor, err)
-	})
-}
-
 func (p *publishing) report(cursor string, err error) error {
 	switch {
 	case errors.Is(err, client.ErrUncertain):
@@ -129,7 +119,7 @@ func (p *publishing) report(cursor string, err error) error {
 func (p *publishing) messageOf(payload []byte) client.Message {
 	m := p.message
 	switch {
-	case json.Valid(payload):
+	case !p.noJSON && json.Valid(payload):
 		m.Kind, m.Payload = client.JSON, payload
 	case utf8.Valid(payload):
 		m.Kind, m.Payload = client.Text, withoutNewline(payload)

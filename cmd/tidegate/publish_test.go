@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"tidegate/broker/brokertest"
@@ -88,6 +92,57 @@ func TestPublish_Lines(t *testing.T) {
 		if !strings.HasSuffix(cursor, fmt.Sprint(":", i+1)) {
 			t.Fatalf("line %d has cursor %s, want offset %d", i, cursor, i+1)
 		}
+	}
+}
+
+func TestPublish_NoLineIsLostWhileTheGatewayIsAway(t *testing.T) {
+	t.Parallel()
+	listen := "TIDEGATE_LISTEN=" + brokertest.FreeAddress(t)
+	node := startReady(t, []string{listen})
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	must(t, syscall.Mkfifo(pipe, 0o600))
+	lines, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	must(t, err)
+	defer lines.Close()
+	say := func(line string) {
+		_, err := fmt.Fprintln(lines, line)
+		must(t, err)
+	}
+	awaitInHistory := func(line string) (history string) {
+		await(t, line, func() (bool, string) {
+			_, history = get(t, node.public("/api/channels/logs:web/messages?limit=100"))
+			return strings.Contains(history, strconv.Quote(line)), history
+		})
+		return history
+	}
+	publisher := startProgram(t, "/bin/sh", nil, "-c", `exec "$0" publish logs:web --lines --url "$1" <"$2"`, os.Args[0], node.socket(), pipe)
+	say("the last one that the first node sees")
+	awaitInHistory("the last one that the first node sees")
+	must(t, node.command.Process.Kill())
+	node.wait()
+	publisher.waitFor("trying again")
+	for i := range 200 { // more than may be in flight
+		say(fmt.Sprintf("line %d of them", i))
+	}
+	node = startReady(t, []string{listen})
+	publisher.waitFor("tidegate: connected")
+	history := awaitInHistory("line 199 of them")
+	at := 0
+	for i := 100; i < 200; i++ { // the history keeps a hundred messages
+		line := fmt.Sprintf(`"line %d of them"`, i)
+		if next := strings.Index(history, line); next < at || strings.Count(history, line) != 1 {
+			t.Errorf("%s is there %d times, at %d after %d; want once, in order", line, strings.Count(history, line), next, at)
+		} else {
+			at = next
+		}
+	}
+
+	say(strings.Repeat("x", 100_000))
+	say("short enough")
+	awaitInHistory("short enough")
+	must(t, lines.Close())
+	if code := publisher.wait(); code != 1 || !strings.Contains(publisher.said(), "left out, 100000 bytes: ") {
+		t.Errorf("exit code %d, want 1, with a line that is left out:\n%s", code, publisher.said())
 	}
 }
 
