@@ -230,7 +230,7 @@ func TestConfig_AWrongValueNamesWhatWasGiven(t *testing.T) {
 		{"limits: {message_bytes: 64KB}", `limits.message_bytes: given the string "64KB", want a number of bytes such as 65536 or 64KiB`},
 		{"limits: {message_bytes: 9223372036854775807KiB}", "limits.message_bytes: given the string"},
 		{"channels:\n- match: a\n  subscribe: all", `3: channels[0].subscribe: given the string "all", want anyone, authenticated, token or nobody`},
-		{"channels: {match: a}", "channels: given a mapping, want a list"},
+		{"channels: {match: a}", "channels: given a mapping, want a list such as [{match: ...}]"},
 		{"channels: [a]", "channels[0]: given a string, want a mapping such as {match: ...}"},
 		{"channels:\n- match: a\n  history: 5", "3: channels[0].history: given an integer, want a mapping such as {size: ...}"},
 		{"[a, b]", "1: given a list, want a mapping such as {listen: ...}"},

@@ -231,9 +231,10 @@ func parsePrefix(text string) (netip.Prefix, error) {
 
 // list returns the kind of a YAML list of mappings. settings returns the settings of one element.
 func list[T any](p *[]T, settings func(*T) []setting) kind {
+	want := "a list such as [{" + settings(new(T))[0].name + ": ...}]"
 	return kind{
-		name: "list", want: "a list, in YAML or JSON",
-		node: elements(p, "a list", func(c *reading, path string, n *yaml.Node, one *T) { c.mapping(path, n, settings(one)) }),
+		name: "list", want: want,
+		node: elements(p, want, func(c *reading, path string, n *yaml.Node, one *T) { c.mapping(path, n, settings(one)) }),
 	}
 }
 
