@@ -120,6 +120,8 @@ func TestOperators_AreToldWhatIsWrong(t *testing.T) {
 		"nobody there":      {nil, []string{"nodes", "--url", "http://127.0.0.1:1"}, 1, "no gateway is there: give its address as --url, or in TIDEGATE_URL"},
 		"unknown command":   {nil, []string{"chanels"}, 2, "the nearest known one is tidegate channels"},
 		"unknown, below":    {nil, []string{"users", "disconect", "x"}, 2, "the nearest known one is tidegate users disconnect"},
+		"unknown, a flag":   {nil, []string{"publsh", "chat:lobby", "hi", "--url", "x"}, 2, "the nearest known one is tidegate publish"},
+		"below, a flag":     {nil, []string{"users", "lst", "alice", "--json"}, 2, "the nearest known one is tidegate users list"},
 		"unknown flag":      {nil, []string{"nodes", "--jsno"}, 2, "the nearest known one is --json"},
 		"strange command":   {nil, []string{"frobnicate"}, 2, `unknown command "frobnicate": tidegate --help lists those that there are`},
 		"strange flag":      {nil, []string{"bench", "--sessions", "5"}, 2, "unknown flag --sessions: tidegate bench --help lists those that there are"},

@@ -107,7 +107,12 @@ func nameNearestCommand(c *cobra.Command) {
 	}
 }
 
+// nameNearestFlag suggests the nearest of an unknown flag, unless it is only unknown because it
+// follows an unknown command.
 func nameNearestFlag(cmd *cobra.Command, err error) error {
+	if before := cmd.Flags().Args(); cmd.HasSubCommands() && len(before) > 0 {
+		return cmd.Args(cmd, before)
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return err
