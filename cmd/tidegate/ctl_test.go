@@ -126,7 +126,8 @@ func TestOperators_AreToldWhatIsWrong(t *testing.T) {
 		"strange command":   {nil, []string{"frobnicate"}, 2, `unknown command "frobnicate": tidegate --help lists those that there are`},
 		"strange flag":      {nil, []string{"bench", "--sessions", "5"}, 2, "unknown flag --sessions: tidegate bench --help lists those that there are"},
 		"beginning of flag": {nil, []string{"serve", "--redis", "x"}, 2, "the nearest known one is --redis-"},
-		"wrong URL":         {[]string{"TIDEGATE_URL=localhost:8080"}, []string{"nodes"}, 1, "--url or TIDEGATE_URL is no URL of a gateway: want something like ws://127.0.0.1:8080/ws"},
+		"wrong URL":         {[]string{"TIDEGATE_URL=localhost:8080"}, []string{"nodes"}, 1, "the URL of the gateway, as given or in TIDEGATE_URL, is not valid: want something like ws://127.0.0.1:8080/ws"},
+		"wrong URL, doctor": {nil, []string{"doctor", "gateway.example.com"}, 2, "the URL of the gateway, as given"},
 		"missing word":      {nil, []string{"presence"}, 2, "tidegate presence is given [], want CHANNEL"},
 		"missing flag":      {nil, []string{"explain"}, 2, `"channel" not set`},
 	} {

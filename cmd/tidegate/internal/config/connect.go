@@ -23,7 +23,7 @@ func GatewayURL(given string) (*url.URL, error) {
 	address := cmp.Or(given, os.Getenv(EnvPrefix+"URL"), DefaultURL)
 	u, err := url.Parse(address)
 	if err != nil || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) {
-		return nil, fmt.Errorf("--url or %sURL is no URL of a gateway: want something like %s", EnvPrefix, DefaultURL) // does not quote the URL, which may contain a password
+		return nil, fmt.Errorf("the URL of the gateway, as given or in %sURL, is not valid: want something like %s", EnvPrefix, DefaultURL) // does not quote the URL, which may contain a password
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/ws"
