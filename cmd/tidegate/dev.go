@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -65,8 +66,8 @@ func (n *node) openConsole() {
 // browserOf returns the command that opens a URL, or nil if there is no display.
 func browserOf(system string, getenv func(string) string) []string {
 	switch {
-	case getenv("BROWSER") != "":
-		return []string{getenv("BROWSER")}
+	case len(strings.Fields(getenv("BROWSER"))) > 0:
+		return strings.Fields(getenv("BROWSER")) // such as "firefox --private-window"
 	case system == "darwin":
 		return []string{"open"}
 	case system == "windows":

@@ -21,13 +21,13 @@ func TestDev_FindsTheBrowser(t *testing.T) {
 		{"linux", "", nil},
 		{"linux", "DISPLAY", []string{"xdg-open"}},
 		{"freebsd", "WAYLAND_DISPLAY", []string{"xdg-open"}},
-		{"linux", "BROWSER", []string{"set"}},
+		{"linux", "BROWSER", []string{"set", "--it"}},
 		{"darwin", "", []string{"open"}},
 		{"windows", "", []string{"rundll32", "url.dll,FileProtocolHandler"}},
 	} {
 		getenv := func(name string) string {
 			if name == test.variable {
-				return "set"
+				return "set --it"
 			}
 			return ""
 		}
