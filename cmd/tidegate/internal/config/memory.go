@@ -90,12 +90,13 @@ func (c *Config) Memory() Memory {
 	if own, unbounded := m.Process(); len(unbounded) == 0 {
 		m = append(m, Part{What: "garbage", How: "a quarter of these", Bytes: own / garbageShare})
 	}
-	sockets := each("kernel buffers", l.Sessions+c.Connections.Most+internal, socketBytes)
+	sockets := l.Sessions + c.Connections.Most + internal
 	if l.Sessions == 0 || c.Connections.Most == 0 {
-		sockets.Bytes = Unbounded
+		sockets = 0 // any number
 	}
-	sockets.Kernel = true
-	return append(m, sockets)
+	buffers := each("kernel buffers", sockets, socketBytes)
+	buffers.Kernel = true
+	return append(m, buffers)
 }
 
 // UsesRedis reports whether messages are sent through Redis.

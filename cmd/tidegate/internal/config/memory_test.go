@@ -40,6 +40,11 @@ func TestMemory_SaysWhatHasNoBound(t *testing.T) {
 		if _, unbounded := c.Memory().Container(); !slices.Contains(unbounded, part) {
 			t.Errorf("limits.%s is 0: without a bound are %q, want %q among them", limit, unbounded, part)
 		}
+		for _, p := range c.Memory() {
+			if (p.Bytes == Unbounded) != (p.How == "any number") {
+				t.Errorf("limits.%s is 0: %s are %q and %d bytes", limit, p.What, p.How, p.Bytes)
+			}
+		}
 	}
 	c := readWell(t, "channels: [{match: '*', history: {size: 1}}]", nil)
 	if _, unbounded := c.Memory().Process(); !slices.Equal(unbounded, []string{"histories in memory"}) {
