@@ -14,8 +14,9 @@ import (
 
 // answer is the answer to a request. It is an error where another one was expected.
 type answer struct {
-	status int
-	body   []byte
+	status   int
+	location string // to which it redirects
+	body     []byte
 }
 
 // Error returns the status and the message of a gateway, if any.
@@ -58,7 +59,11 @@ func (e *examination) ask(ctx context.Context, method, path string, header http.
 	}
 	defer response.Body.Close()
 	read, err := io.ReadAll(io.LimitReader(response.Body, mostRead))
-	return &answer{response.StatusCode, read}, err
+	a := &answer{status: response.StatusCode, body: read}
+	if to, none := response.Location(); none == nil {
+		a.location = to.String()
+	}
+	return a, err
 }
 
 // begin sends a request with the key and returns once the answer has begun.

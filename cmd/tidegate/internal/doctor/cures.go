@@ -1,7 +1,24 @@
 package doctor
 
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+)
+
 // Lines to change, as in the files of deploy/.
 var (
+	cureListen = []Cure{
+		{"HAProxy", "bind :443, below frontend, with the port of the URL"},
+		{"nginx", "listen 443 ssl; below server, with the port of the URL"},
+		{"tidegate.yaml", "listen: 0.0.0.0:8080, without a balancer"},
+	}
+	cureCertificate = []Cure{
+		{"HAProxy", "bind :443 ssl crt FILE, with the certificate, its chain and the key"},
+		{"nginx", "ssl_certificate FILE; with the certificate and its chain"},
+		{"tidegate.yaml", "tls: {cert_file: ...}, without a balancer"},
+	}
+	cureName    = []Cure{{"DNS", "an address for the name in the URL"}}
 	cureAddress = []Cure{
 		{"HAProxy", "server node-1 10.0.0.11:8080, below backend, with the node's listen"},
 		{"nginx", "server 10.0.0.11:8080; below upstream, with the node's listen"},
@@ -50,5 +67,16 @@ var (
 	curePubSub = []Cure{{"redis.conf", "client-output-buffer-limit pubsub 32mb 8mb 60"}}
 	cureRefuse = []Cure{{"deploy/runbook.md", "TidegateRedisRefuses"}}
 )
+
+// cureUnanswered returns the lines to change if a request of the URL fails.
+func cureUnanswered(err error) []Cure {
+	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return cureCertificate
+	case errors.As(err, new(*net.DNSError)):
+		return cureName
+	}
+	return cureListen
+}
 
 func inConfiguration(line string) []Cure { return []Cure{{"tidegate.yaml", line}} }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -121,6 +124,35 @@ func TestExamine_WhatIsNoGateway(t *testing.T) {
 	report = Examine(t.Context(), Config{URL: at})
 	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].What, "does not answer") {
 		t.Errorf("found %+v", report)
+	}
+}
+
+// What is wrong with the URL itself is no problem of what is behind it.
+func TestExamine_TheURLIsWrong(t *testing.T) {
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer untrusted.Close()
+	elsewhere := httptest.NewServer(http.RedirectHandler("/tidegate/healthz", http.StatusMovedPermanently))
+	defer elsewhere.Close()
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	for address, want := range map[string]string{
+		untrusted.URL: "ssl_certificate",
+		elsewhere.URL: "tidegate doctor " + elsewhere.URL + "/tidegate\n",
+		closed.URL:    "listen 443",
+	} {
+		at, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said strings.Builder
+		printReport(&said, Examine(t.Context(), Config{URL: at}))
+		if !strings.Contains(said.String(), want) || strings.Contains(said.String(), cureAddress[0].Line) {
+			t.Errorf("%s: it says %q, want %q", address, said.String(), want)
+		}
+	}
+	if cures := cureUnanswered(&net.DNSError{}); cures[0].Where != "DNS" {
+		t.Errorf("a name without an address is cured by %q", cures)
 	}
 }
 

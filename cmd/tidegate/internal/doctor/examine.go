@@ -45,7 +45,11 @@ func (e *examination) reaches(ctx context.Context) bool {
 	answer, err := e.ask(ctx, http.MethodGet, "/healthz", nil, nil)
 	switch {
 	case err != nil:
-		e.find(cureAddress, "%s does not answer: %v.", e.URL.Redacted(), err)
+		e.find(cureUnanswered(err), "%s does not answer: %v.", e.URL.Redacted(), err)
+		return false
+	case answer.status/100 == 3:
+		at := strings.TrimSuffix(answer.location, "/healthz")
+		e.find([]Cure{{"command line", "tidegate doctor " + at}}, "%s redirects to %s.", e.URL.Redacted(), at)
 		return false
 	case answer.status != http.StatusOK || string(answer.body) != "ok\n":
 		e.find(cureAddress, "%s is no gateway, or a proxy without one behind it: /healthz returned %s.", e.URL.Redacted(), answer)

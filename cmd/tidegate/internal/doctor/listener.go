@@ -89,7 +89,7 @@ func (e *examination) openStream(ctx context.Context) (*listener, error) {
 		defer stop(nil)
 		defer response.Body.Close()
 		said, _ := io.ReadAll(io.LimitReader(response.Body, mostRead)) // as much as could be read
-		return nil, &answer{response.StatusCode, said}
+		return nil, &answer{status: response.StatusCode, body: said}
 	}
 	lines := bufio.NewReader(response.Body)
 	if _, err := lines.ReadString('\n'); err != nil {
@@ -124,7 +124,7 @@ func (e *examination) openSocket(ctx context.Context) (*listener, error) {
 	switch {
 	case err != nil && response != nil && response.StatusCode != http.StatusSwitchingProtocols:
 		said, _ := io.ReadAll(response.Body) // coder/websocket keeps the beginning of the body
-		return nil, &answer{response.StatusCode, said}
+		return nil, &answer{status: response.StatusCode, body: said}
 	case err != nil:
 		return nil, causeOr(opening, err)
 	}
