@@ -157,6 +157,9 @@ func (d *Denials) enterLost(ctx context.Context, entries []broker.Entry) error {
 			return err
 		}
 	}
+	if len(lost) == 0 {
+		return nil
+	}
 	d.log.Warn("Redis had lost bans or revocations: they are in force again", "lost", len(lost))
 	return nil
 }
