@@ -50,10 +50,11 @@ type accepted struct {
 // ConnState. All other connections are returned by Accept, with nothing read from them; so are
 // those whose first bytes are not one complete handshake in its usual form. The context of a
 // handshake's request is canceled when l is closed, not when its client leaves: do not use it
-// if a client may wait long for an answer.
+// if a client may wait long for an answer. Without epoll, whose connections write the answer
+// themselves, Front returns l.
 func (s *Server) Front(l net.Listener, server *http.Server, routes *http.ServeMux) net.Listener {
 	tcp, ok := l.(*net.TCPListener)
-	if !ok {
+	if s.starting.Do(s.start); !ok || s.epoll == nil {
 		return l
 	}
 	if control, err := tcp.SyscallConn(); err == nil {

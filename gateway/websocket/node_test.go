@@ -50,10 +50,14 @@ func startSecureNode(t testing.TB, c gateway.Config) *node {
 func startFrontNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
 	n := newNode(t, c)
+	n.startFront()
+	return n
+}
+
+func (n *node) startFront() {
 	n.server = httptest.NewUnstartedServer(n.mux)
 	n.server.Listener = n.webSocket.Front(n.server.Listener, n.server.Config, n.mux)
 	n.server.Start()
-	return n
 }
 
 // starter starts a node, as startNode does.
@@ -64,7 +68,7 @@ func startPortableNode(t testing.TB, c gateway.Config) *node {
 	t.Helper()
 	n := newNode(t, c)
 	n.webSocket.Engine = Portable
-	n.server = httptest.NewServer(n.mux)
+	n.startFront() // as the program does whatever the engine is
 	return n
 }
 
