@@ -59,14 +59,16 @@ func (s *Session) mayDo(ctx context.Context, command Command) error {
 	return nil
 }
 
-// waits reports whether a command that comes too fast waits for its turn: a client that is patient
-// would not repeat it.
+// waits reports whether a command waits for its turn if it comes too fast: what a patient client
+// would not repeat, and a token, which may have to be renewed in time.
 func (s *Session) waits(command Command) bool {
 	switch command.(type) {
 	case Subscribe, Unsubscribe:
 		return s.special.patient
+	case Renew:
+		return true
 	case Auth:
-		return s.special.patient && s.who().User == ""
+		return s.special.gate == nil || s.who().User == "" // a gate may cost more, and takes one sign-in
 	}
 	return false
 }

@@ -20,7 +20,7 @@ type Hello struct {
 	Pinged    bool              // the client relies on a Heartbeat in each interval (Welcome.Ping), whatever else it receives
 	Gate      Gate              // decides in addition to the rules; nil: none
 	Room      Room              // the session takes a place in it; nil: unlimited
-	Patient   bool              // a subscribe, an unsubscribe or a first sign-in that comes too fast waits: the client would not repeat it
+	Patient   bool              // a subscribe or an unsubscribe that comes too fast waits: the client would not repeat it
 
 	// TellRefusal makes the protocol, not the transport, report a refusal: a transport that
 	// can do so upgrades the connection for that. See Gateway.Refuse.

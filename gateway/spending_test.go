@@ -38,6 +38,26 @@ func TestSpending_ARateHoldsOverAllSessionsOfAUser(t *testing.T) {
 	})
 }
 
+// A client that always asks for as much as it may could never renew its token.
+func TestSpending_ATokenIsRenewedWhateverElseIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{Limits: gateway.Limits{CommandsPerSecond: 10}})
+		p := n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+		for range 10 {
+			p.send("ping")
+		}
+		for range 3 {
+			p.send("auth")
+		}
+		p.send("ping")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if lines := p.lines(); count(lines, "welcome alice") != 4 || count(lines, "error rate_limited") != 1 {
+			t.Errorf("heard %q, want that only the last ping is refused", lines)
+		}
+	})
+}
+
 // A list of members costs the node more than other answers: it reads and writes each of them.
 func TestSpending_LongListsOfMembersCostMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
