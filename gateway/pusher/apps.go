@@ -52,7 +52,7 @@ func (all *Apps) Set(list []App) error {
 	after := make([]*app, len(list))
 	for i := range list {
 		settings := &list[i]
-		after[i] = find(before, func(a *app) bool {
+		after[i], _ = all.find(func(a *app) bool {
 			return a.id == settings.ID && a.key == settings.Key && a.prefix == settings.Prefix
 		})
 		if after[i] == nil {
@@ -111,28 +111,20 @@ func (all *Apps) all() []*app {
 	return nil
 }
 
-func find(list []*app, is func(*app) bool) *app {
-	if i := slices.IndexFunc(list, is); i >= 0 {
-		return list[i]
-	}
-	return nil
-}
-
 // byKey and byID return an app and its current settings, or nil if there is none.
 func (all *Apps) byKey(key string) (*app, *App) {
-	return settled(find(all.all(), func(a *app) bool { return a.key == key }))
+	return all.find(func(a *app) bool { return a.key == key })
 }
 
 func (all *Apps) byID(id string) (*app, *App) {
-	return settled(find(all.all(), func(a *app) bool { return a.id == id }))
+	return all.find(func(a *app) bool { return a.id == id })
 }
 
-func settled(a *app) (*app, *App) {
-	if a == nil {
-		return nil, nil
-	}
-	if settings := a.settings.Load(); settings != nil {
-		return a, settings
+func (all *Apps) find(is func(*app) bool) (*app, *App) {
+	for _, a := range all.all() {
+		if settings := a.settings.Load(); settings != nil && is(a) {
+			return a, settings
+		}
 	}
 	return nil, nil
 }
