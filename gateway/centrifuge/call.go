@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -71,12 +72,8 @@ func (p *publication) on(channel string) gateway.Publish {
 	if p.Base64 != nil {
 		c.Payload, c.Kind = p.Base64, broker.KindOf(p.Base64)
 	}
-	others := make(map[string]string, len(p.Tags))
-	for name, value := range p.Tags {
-		if name != eventTag {
-			others[name] = value
-		}
-	}
+	others := maps.Clone(p.Tags)
+	delete(others, eventTag)
 	if len(others) > 0 {
 		c.Tags, _ = json.Marshal(others)
 	}
