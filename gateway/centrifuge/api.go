@@ -2,9 +2,7 @@ package centrifuge
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,7 +13,6 @@ import (
 
 	"tidegate/broker"
 	"tidegate/gateway"
-	"tidegate/gateway/centrifuge/internal/wire"
 	"tidegate/gateway/transport"
 )
 
@@ -63,25 +60,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	w.Header().Set("Content-Type", "application/json")
-	c, answer := &call{Gateway: a.Gateway, by: &p}, json.NewEncoder(w)
+	c, answer := &call{Gateway: a.Gateway, by: &p, log: a.Log}, json.NewEncoder(w)
 	for _, value := range values {
-		_ = answer.Encode(a.answer(r.Context(), c, method, value)) // the backend may have disconnected
+		_ = answer.Encode(c.answer(r.Context(), method, value)) // the backend may have disconnected
 	}
-}
-
-// answer returns the answer to a method or, if method is empty, the reply to a command.
-func (a *API) answer(ctx context.Context, c *call, method string, value json.RawMessage) any {
-	if method == "" {
-		return c.line(ctx, value)
-	}
-	result, err := c.do(ctx, method, value)
-	if _, told := errors.AsType[*wire.Error](err); err != nil && !told && gateway.ErrorOf(err).Code == gateway.Internal && a.Log != nil {
-		a.Log.Error("API request failed", "method", method, "error", err)
-	}
-	if err == nil && method == "batch" {
-		return result
-	}
-	return reply("result", result, err)
 }
 
 func (a *API) authenticate(r *http.Request) (p gateway.Principal, err error) {

@@ -1,10 +1,13 @@
 package centrifuge_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -263,6 +266,34 @@ func TestAPI_StopsWhenTheBrokerIsAway(t *testing.T) {
 		tried := b.asked.Load() - before
 		if status != 200 || strings.Count(answer, failed) != c.failed || tried < 1 || tried > c.tried {
 			t.Errorf("%s %.80s: %d, %d of %d failed, %d were tried", c.method, c.body, status, strings.Count(answer, failed), c.failed, tried)
+		}
+	}
+}
+
+// broken is a broker that fails in a way of its own.
+type broken struct{ *broker.Memory }
+
+func (broken) Publish(_ broker.Message, _ broker.PublishOptions, done func(broker.Position, error)) {
+	done(broker.Position{}, errors.New("out of order"))
+}
+
+// A backend is told only that there is an internal error, of whatever part of a request.
+func TestAPI_LogsInternalErrors(t *testing.T) {
+	memory := broker.NewMemory()
+	g, _ := startAPIOn(t, broken{memory}, memory, memory)
+	var logged bytes.Buffer
+	server := &centrifuge.API{Gateway: g, Anonymous: gateway.Principal{Key: "backend"}, Log: slog.New(slog.NewTextHandler(&logged, nil))}
+	for method, body := range map[string]string{
+		"publish":   `{"channel":"a","data":1}`,
+		"broadcast": `{"channels":["a"],"data":1}`,
+		"batch":     `{"commands":[{"publish":{"channel":"a","data":1}},{"presence":{"channel":"plain"}}]}`,
+		"":          `{"method":"publish","params":{"channel":"a","data":1}}`,
+	} {
+		logged.Reset()
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/api/"+method, strings.NewReader(body)))
+		if !strings.Contains(w.Body.String(), `"error":{"code":100,"message":"internal error"}`) || strings.Count(logged.String(), "out of order") != 1 || strings.Count(logged.String(), "\n") != 1 {
+			t.Errorf("%s: %d %s, and logged is %q", method, w.Code, w.Body, &logged)
 		}
 	}
 }

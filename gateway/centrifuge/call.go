@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -18,13 +19,18 @@ import (
 type call struct {
 	*gateway.Gateway
 	by   *gateway.Principal
-	away error // why a part was not confirmed by the broker, or nil
+	log  *slog.Logger // may be nil
+	away error        // why a part was not confirmed by the broker, or nil
 }
 
-// note returns err, and keeps it in mind if it means that the broker has not confirmed a part.
-func (c *call) note(err error) error {
-	if errors.Is(err, broker.ErrUnavailable) {
+// note returns the error of a method or a part of it. It logs err if it is internal, and keeps it
+// in mind if it means that the broker has not confirmed the part.
+func (c *call) note(method string, err error) error {
+	switch {
+	case errors.Is(err, broker.ErrUnavailable):
 		c.away = err
+	case err != nil && c.log != nil && gateway.ErrorOf(err).Code == gateway.Internal && !errors.As(err, new(*wire.Error)):
+		c.log.Error("API request failed", "method", method, "error", err)
 	}
 	return err
 }
@@ -107,7 +113,7 @@ func (c *call) broadcast(ctx context.Context, args struct {
 	}
 	responses := make([]map[string]any, len(publishes))
 	for i, o := range c.PublishAll(ctx, c.by, "", publishes) {
-		responses[i] = reply("result", positionOf(o.Position), c.note(o.Err))
+		responses[i] = reply("result", positionOf(o.Position), c.note("broadcast", o.Err))
 	}
 	return map[string]any{"responses": responses}, nil
 }

@@ -11,6 +11,18 @@ import (
 	"tidegate/gateway/centrifuge/internal/wire"
 )
 
+// answer returns the answer to a method or, if method is empty, the reply to a command.
+func (c *call) answer(ctx context.Context, method string, value json.RawMessage) any {
+	if method == "" {
+		return c.line(ctx, value)
+	}
+	result, err := c.one(ctx, method, value)
+	if err == nil && method == "batch" {
+		return result
+	}
+	return reply("result", result, err)
+}
+
 // do executes a method. It ignores unknown fields of the body, but a known option that is
 // not supported is an error.
 func (c *call) do(ctx context.Context, method string, body []byte) (any, error) {
@@ -83,13 +95,13 @@ func (c *call) line(ctx context.Context, command json.RawMessage) map[string]any
 	return reply("result", result, err)
 }
 
-// one executes one command of several.
+// one executes one method or, in a batch, one command of several.
 func (c *call) one(ctx context.Context, method string, body []byte) (any, error) {
 	if err := cmp.Or(c.away, ctx.Err()); err != nil {
 		return nil, err
 	}
 	result, err := c.do(ctx, method, body)
-	return result, c.note(err)
+	return result, c.note(method, err)
 }
 
 func failed(code uint32, message string) error { return &wire.Error{Code: code, Message: message} }
