@@ -159,7 +159,7 @@ func (r *request) publishesOf(e *event) ([]gateway.Publish, error) {
 // publishAll publishes all messages and returns nil once all are confirmed. If it returns an
 // error, some messages may have been published.
 func (r *request) publishAll(publishes []gateway.Publish) error {
-	for _, done := range r.api.gateway.PublishAll(r.Context(), &r.app.publisher, r.RemoteAddr, publishes) {
+	for _, done := range r.gateway.PublishAll(r.Context(), &r.app.publisher, r.RemoteAddr, publishes) {
 		if done.Err != nil {
 			return done.Err
 		}

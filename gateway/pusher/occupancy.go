@@ -47,7 +47,7 @@ func (r *request) infosOf(names []string, wanted func(i int) wants) ([]*channelI
 			continue
 		}
 		asking.Go(func() (err error) {
-			defer r.api.gateway.Wall().Catch("count a channel", func() { err = gateway.Failed })
+			defer r.gateway.Wall().Catch("count a channel", func() { err = gateway.Failed })
 			c, err := r.count(name)
 			infos[i] = w.info(name, c)
 			return err
@@ -59,7 +59,7 @@ func (r *request) infosOf(names []string, wanted func(i int) wants) ([]*channelI
 // count returns the number of sessions and users on a channel.
 func (r *request) count(name string) (gateway.ChannelInfo, error) {
 	channel := r.app.channelOf(name)
-	found, err := r.api.gateway.Nodes.Channels(r.Context(), channel)
+	found, err := r.gateway.Nodes.Channels(r.Context(), channel)
 	i := slices.IndexFunc(found, func(c gateway.ChannelInfo) bool { return c.Channel == channel }) // there may be more: the id of a user may contain a *
 	if i < 0 {
 		return gateway.ChannelInfo{Channel: channel}, err
@@ -77,7 +77,7 @@ func (r *request) listChannels() (any, error) {
 	case wants.users && !isPresence(filter):
 		return nil, fail(gateway.BadRequest, "user_count is for presence channels: ask with filter_by_prefix=presence-")
 	}
-	found, err := r.api.gateway.Nodes.Channels(r.Context(), r.app.channelOf(filter)+"*")
+	found, err := r.gateway.Nodes.Channels(r.Context(), r.app.channelOf(filter)+"*")
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (r *request) listUsers() (any, error) {
 	case !isPresence(name):
 		return nil, fail(gateway.BadRequest, "users are those of presence channels")
 	}
-	members, err := r.api.gateway.Members(r.Context(), &r.app.publisher, r.app.channelOf(name))
+	members, err := r.gateway.Members(r.Context(), &r.app.publisher, r.app.channelOf(name))
 	if err != nil && !is(err, gateway.NotFound) { // without presence there are no members
 		return nil, err
 	}
@@ -134,6 +134,6 @@ func (r *request) listUsers() (any, error) {
 }
 
 func (r *request) terminateConnections() (any, error) {
-	_, err := r.api.gateway.Users.Disconnect(r.Context(), gateway.Whose{User: r.app.userOf(r.PathValue("user"))})
+	_, err := r.gateway.Users.Disconnect(r.Context(), gateway.Whose{User: r.app.userOf(r.PathValue("user"))})
 	return struct{}{}, err
 }
