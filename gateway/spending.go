@@ -29,9 +29,12 @@ func (s *Session) awaitTurn(ctx context.Context) {
 
 const turnPatience = 10 * time.Second
 
-// owe charges the client for commands even if it has not enough left, and returns how long it
-// takes until they are covered.
+// owe charges the client, unless it is a backend, for commands even if it has not enough left. It
+// returns how long it takes until they are covered.
 func (s *Session) owe(commands int) time.Duration {
+	if s.who().Backend() {
+		return 0
+	}
 	return max(s.purse.bucket(s.gateway.Budget).Owe(commands), s.purse.address.Owe(commands))
 }
 
