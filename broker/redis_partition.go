@@ -160,12 +160,12 @@ func (p *partition) disconnect(err error) {
 }
 
 // late says that the link does not answer for now, so that new subscribes fail at once
-// instead of waiting; with a nil err it answers again. It reports whether that applies to
-// the partition.
+// instead of waiting; with a nil err it answers again, which is enough once the subscriptions
+// are restored. It reports whether that applies to the partition.
 func (p *partition) late(by *carrier, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.subscribes(by) || !p.restored {
+	if !p.subscribes(by) || err == nil && !p.restored {
 		return false
 	}
 	p.err = err

@@ -250,3 +250,18 @@ func TestPartition_FailsOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A master that is silent before it has taken a partition's subscriptions is as late as any other.
+// It is not well again until it has taken them.
+func TestPartition_IsLateBeforeItIsRestored(t *testing.T) {
+	l := newCarried()
+	if by := l.link.carrier; !l.late(by, errNoAnswer) || l.late(by, nil) {
+		t.Error("it is not late, or it is well again without its subscriptions")
+	}
+	if q := l.ask("a"); q.wait(t.Context()) != errNoAnswer {
+		t.Errorf("who subscribes meanwhile is told %v", q.failed)
+	}
+	if _, _, restored := l.takeMissed(l.link.carrier); !restored || !l.answersAll() {
+		t.Error("it is not well with its subscriptions")
+	}
+}
