@@ -70,21 +70,20 @@ func (h *redisHistory) readTops(ctx context.Context, r realm, channels []string,
 	for _, i := range indexes {
 		keys = append(keys, h.historyKeys(r.prefix+channels[i])...)
 	}
-	return h.read(ctx, h.topReads, r.number, func(ask asker, learn func(era string)) error {
-		told, err := ask(topsScript, keys).StringSlice()
+	return h.read(ctx, h.topReads, r.number, topsScript, keys, nil, func(reply *redis.Cmd) (era string, err error) {
+		told, err := reply.StringSlice()
 		if err == nil && len(told) != len(keys) {
 			err = errStrangeAnswer
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 		for n, i := range indexes {
 			if tops[i], err = parseTop(told[3*n], told[3*n+1]); err != nil {
-				return err
+				return "", err
 			}
 		}
-		learn(told[len(told)-1])
-		return nil
+		return told[len(told)-1], nil
 	})
 }
 
@@ -122,15 +121,13 @@ func (h *redisHistory) readPage(ctx context.Context, q pageRequest) (Page, error
 func (h *redisHistory) runPage(q pageRequest) (page Page, err error) {
 	partition := h.servers.partitionOf(q.channel)
 	keys := h.historyKeys(h.partitions[partition].prefix + q.channel)
-	err = h.read(context.Background(), h.pageReads, partition, func(ask asker, learn func(era string)) error {
-		reply, err := ask(pageScript, keys, q.mode, q.after.Epoch, q.after.Offset, q.most.Messages, q.most.Bytes).Slice()
-		if err != nil {
-			return err
+	args := []any{q.mode, q.after.Epoch, q.after.Offset, q.most.Messages, q.most.Bytes}
+	err = h.read(context.Background(), h.pageReads, partition, pageScript, keys, args, func(reply *redis.Cmd) (era string, err error) {
+		told, err := reply.Slice()
+		if err == nil {
+			page, era, err = decodePage(q.channel, told)
 		}
-		var era string
-		page, era, err = decodePage(q.channel, reply)
-		learn(era)
-		return err
+		return era, err
 	})
 	if q.mode == "latest" {
 		slices.Reverse(page.Messages)
@@ -138,25 +135,23 @@ func (h *redisHistory) runPage(q pageRequest) (page Page, err error) {
 	return page, err
 }
 
-// asker runs a script of history. It appends what the node vouches for to args.
-type asker func(script *redis.Script, keys []string, args ...any) *redis.Cmd
-
-// read is like askIn for reading history. f may run scripts with ask, and must call learn
-// with the era that they return.
-func (h *redisHistory) read(ctx context.Context, in pools, partition int, f func(ask asker, learn func(era string)) error) error {
+// read runs a script of history as askIn does. It adds what the node vouches for to args. decode
+// decodes the reply, and returns the era in it.
+func (h *redisHistory) read(ctx context.Context, in pools, partition int, script *redis.Script, keys []string, args []any, decode func(*redis.Cmd) (era string, err error)) error {
 	from := h.partitions[partition]
 	return h.servers.askIn(ctx, in, partition, func(ctx context.Context, client *redis.Client) error {
 		p, err := h.servers.take(ctx, client)
 		if err != nil {
 			return err
 		}
-		err = errors.ErrUnsupported // in case f panics: give then closes the connection
+		err = errors.ErrUnsupported // in case decode panics: give then closes the connection
 		defer func() { h.servers.give(p, err) }()
 		vouched := from.vouch(ctx, p, time.Now())
 		arguments := vouched.arguments()
-		err = f(func(script *redis.Script, keys []string, args ...any) *redis.Cmd {
-			return script.Run(ctx, p.conn, keys, append(args, arguments[:]...)...)
-		}, func(era string) { from.trust.learn(vouched, era, time.Now()) })
+		era, err := decode(script.Run(ctx, p.conn, keys, slices.Concat(args, arguments[:])...))
+		if err == nil {
+			from.trust.learn(vouched, era, time.Now())
+		}
 		return err
 	})
 }
