@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -25,7 +26,7 @@ type exchange struct {
 	wake    // lanes is not empty
 
 	// Used only by run.
-	held     *process       // the connection in use, or nil
+	client   *redis.Client  // of the master to which the last pipeline was sent
 	load     load           // the publications of the pipeline under way
 	shares   []share        // the same by lane
 	answers  []*publication // those to be answered
@@ -94,7 +95,6 @@ func (e *exchange) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			e.letGo()
 			return
 		case <-e.wake:
 			runtime.Gosched() // publishers that were just answered publish again: let them join
@@ -139,9 +139,6 @@ func (e *exchange) flush(ctx context.Context) {
 		e.send(ctx)
 		return nil
 	})
-	if err != nil {
-		e.letGo()
-	}
 	e.answers = e.answers[:0]
 	for i := range e.shares {
 		s := &e.shares[i]
@@ -195,23 +192,21 @@ func (e *exchange) send(ctx context.Context) {
 
 func (e *exchange) pipeline(ctx context.Context, shares []share) {
 	start := time.Now()
-	shares = e.hold(ctx, shares, start)
-	if len(shares) == 0 {
+	to, shares := e.meet(ctx, shares)
+	if to == nil {
 		return
 	}
+	err := errors.ErrUnsupported // in case of a panic: give then closes the connection, as go-redis may have done after any error
+	defer func() { e.servers.give(to, err) }()
 	e.commands = e.commands[:0]
 	for i := range shares {
-		e.complete(&shares[i], start)
+		e.complete(&shares[i], to, start)
 	}
-	pipe := e.held.pipe
-	_ = pipe.BatchProcess(ctx, e.commands...)
-	confirmed := askReplicas(ctx, pipe, shares)
-	_, err := pipe.Exec(ctx)
+	_ = to.pipe.BatchProcess(ctx, e.commands...)
+	confirmed := askReplicas(ctx, to.pipe, shares)
+	_, err = to.pipe.Exec(ctx)
 	for i := range shares {
-		e.applyCheck(&shares[i])
-	}
-	if err != nil {
-		e.letGo() // go-redis may have closed the connection without telling us
+		e.applyCheck(&shares[i], to)
 	}
 	for i := range shares {
 		for _, p := range shares[i].batch {
@@ -236,8 +231,8 @@ func (e *exchange) pipeline(ctx context.Context, shares []share) {
 
 // complete fills in what depends on the connection, and adds the commands of a share to the
 // pipeline.
-func (e *exchange) complete(s *share, now time.Time) {
-	s.vouched = s.lane.partition.trust.vouch(e.held, now)
+func (e *exchange) complete(s *share, to *process, now time.Time) {
+	s.vouched = s.lane.partition.trust.vouch(to, now)
 	var arguments [vouched]any
 	live := false
 	for _, p := range s.batch {
@@ -249,7 +244,7 @@ func (e *exchange) complete(s *share, now time.Time) {
 			}
 			copy(p.command.Args()[p.vouched:], arguments[:])
 		case p.envelope != nil:
-			setMark(p.envelope, e.held.mark)
+			setMark(p.envelope, to.mark)
 		}
 		live = live || !p.script
 		e.commands = append(e.commands, p.command)
@@ -272,7 +267,7 @@ const checkKey = " check"
 
 // applyCheck fails what was published on a server that is no master. It must not be
 // published again: some subscribers may have got it there.
-func (e *exchange) applyCheck(s *share) {
+func (e *exchange) applyCheck(s *share, by *process) {
 	if s.check == nil || s.check.Err() == nil {
 		return
 	}
@@ -292,7 +287,7 @@ func (e *exchange) applyCheck(s *share) {
 		}
 	}
 	if moved && accepted { // a master whose slot has moved accepts nothing
-		e.servers.topology.renew(e.held.client)
+		e.servers.topology.renew(by.client)
 		e.servers.stale()
 		s.lane.partition.link().suspect()
 	}
@@ -346,38 +341,46 @@ func eraToldTo(batch []*publication) (era string, ok bool) {
 	return "", false
 }
 
-// hold makes sure that e holds a connection to the master of the shares' partitions, and
-// returns the shares to send over it. What the others have fails: a partition may have moved
-// to another master since its lane was enlisted, or may have to part from a former one.
-func (e *exchange) hold(ctx context.Context, shares []share, now time.Time) []share {
-	to := e.choose(ctx, shares)
-	err := e.meet(ctx, to, now)
-	sent := 0
+// meet returns a connection to the master of the shares' partitions, and the shares to send over
+// it; or nil, if there are none. What the others have fails: a partition may have moved to another
+// master since its lane was enlisted, or may have to part from a former one.
+func (e *exchange) meet(ctx context.Context, shares []share) (to *process, sent []share) {
+	client := e.choose(ctx, shares)
+	var err error
+	if client != nil {
+		e.client = client
+		to, err = e.servers.take(ctx, client)
+	}
+	n := 0
 	for i := range shares {
 		s := &shares[i]
 		switch {
 		case len(s.batch) == 0, s.err != nil:
-		case s.client != to:
+		case s.client != client:
 			s.err = errElsewhere
 		case err != nil:
 			s.err = err
-		case s.lane.partition.leaves(e.held):
-			heir := *e.held
+		case s.lane.partition.leaves(to):
+			heir := *to
 			s.err, s.heir = errElsewhere, &heir
 		default:
-			shares[sent], shares[i] = *s, shares[sent]
-			sent++
+			shares[n], shares[i] = *s, shares[n]
+			n++
 			continue
 		}
 		for _, p := range s.batch {
 			p.command.SetErr(s.err)
 		}
 	}
-	return shares[:sent]
+	if n == 0 && to != nil {
+		e.servers.give(to, nil)
+		to = nil
+	}
+	return to, shares[:n]
 }
 
 // choose finds out the master of each share's partition, and returns the one to send to: if
-// several differ, the one that e is connected to.
+// several differ, that of the last pipeline.
 func (e *exchange) choose(ctx context.Context, shares []share) (to *redis.Client) {
 	for i := range shares {
 		s := &shares[i]
@@ -387,32 +390,11 @@ func (e *exchange) choose(ctx context.Context, shares []share) (to *redis.Client
 		if s.client, s.err = e.servers.topology.client(ctx, s.lane.partition.prefix); s.err != nil {
 			continue
 		}
-		if to == nil || e.held != nil && s.client == e.held.client {
+		if to == nil || s.client == e.client {
 			to = s.client
 		}
 	}
 	return to
-}
-
-// meet makes sure that e holds a connection of the client to, unless that is nil.
-func (e *exchange) meet(ctx context.Context, to *redis.Client, now time.Time) (err error) {
-	switch {
-	case to == nil:
-		return nil
-	case e.held != nil && e.servers.isFresh(e.held, to, now):
-		e.held.used = now
-		return nil
-	}
-	e.letGo()
-	e.held, err = e.servers.meet(ctx, to, now)
-	return err
-}
-
-func (e *exchange) letGo() {
-	if e.held != nil {
-		e.held.conn.Close()
-		e.held = nil
-	}
 }
 
 // unknownScripts returns the publications that Redis refused because it does not know the

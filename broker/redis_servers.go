@@ -36,7 +36,7 @@ type servers struct {
 
 	// Guarded by mu.
 	mu   lock.Mutex[lock.Processes]
-	idle []*process // unused connections for reading history
+	idle []*process // unused connections for history and publishing
 }
 
 func newServers(c RedisConfig, names redisNames, target redisTarget) *servers {
@@ -159,13 +159,29 @@ func (s *servers) findMaster(ctx context.Context) bool {
 }
 
 // take returns an identified connection of client, idle or new. The caller must give it
-// back.
+// back. It fails if the process at the other end is a replica.
 func (s *servers) take(ctx context.Context, client *redis.Client) (*process, error) {
 	now := time.Now()
 	if p := s.takeIdle(client, now); p != nil {
 		return p, nil
 	}
-	return s.meet(ctx, client, now)
+	losses := s.losses.Load()
+	p, err := introduce(ctx, client)
+	switch {
+	case p == nil:
+		return nil, err
+	case p.replica:
+		p.conn.Close()
+		s.topology.renew(client)
+		return nil, fmt.Errorf("%w: %s", errReplica, p.address)
+	case p.line == (line{}):
+		s.nameless.Do(func() {
+			s.log.Warn("redis does not say which process it is: each lost link counts as a possible loss of history. "+
+				"Allow the command INFO", "error", err)
+		})
+	}
+	p.losses, p.used = losses, now
+	return p, nil
 }
 
 func (s *servers) takeIdle(client *redis.Client, now time.Time) (found *process) {
@@ -203,28 +219,6 @@ func (s *servers) give(p *process, err error) {
 	defer s.mu.Unlock()
 	p.used = time.Now()
 	s.idle = append(s.idle, p)
-}
-
-// meet takes a connection from the pool of client and identifies the process at the other
-// end. It fails if that is a replica.
-func (s *servers) meet(ctx context.Context, client *redis.Client, now time.Time) (*process, error) {
-	losses := s.losses.Load()
-	p, err := introduce(ctx, client)
-	switch {
-	case p == nil:
-		return nil, err
-	case p.replica:
-		p.conn.Close()
-		s.topology.renew(client)
-		return nil, fmt.Errorf("%w: %s", errReplica, p.address)
-	case p.line == (line{}):
-		s.nameless.Do(func() {
-			s.log.Warn("redis does not say which process it is: each lost link counts as a possible loss of history. "+
-				"Allow the command INFO", "error", err)
-		})
-	}
-	p.losses, p.used = losses, now
-	return p, nil
 }
 
 // wall calls f. If f panics, wall counts the panic, logs it with its stack and returns it
