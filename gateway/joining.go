@@ -55,8 +55,7 @@ func (j *join) reserve(t terms) {
 	if t.admission != nil {
 		j.sub.Recount() // it may have existed, with a different identity
 	}
-	j.reply.Expires = s.places.endOf(j.sub)
-	s.gateway.expireSoon(s, j.reply.Expires)
+	s.gateway.expireSoon(s, s.places.endOf(j.sub))
 	j.Begin()
 }
 
@@ -103,7 +102,7 @@ func (j *join) enter(ctx context.Context) {
 // that fails.
 func (j *join) redeem() {
 	s := j.session
-	r := newJoin(s, Subscribed{Channel: j.reply.Channel, Expires: s.places.endOf(j.sub)}, "")
+	r := newJoin(s, Subscribed{Channel: j.reply.Channel}, "")
 	r.sub, r.Sub, r.terms = j.sub, j.Sub, terms{granted: true}
 	r.Begin()
 	joins{r}.makeLive(s.gateway.life, s.gateway.hub)
@@ -117,7 +116,7 @@ func (j *join) redeem() {
 func (j *join) Encode(start hub.Start) {
 	r := &j.reply
 	r.Resumed, r.Recovered, r.Position, r.After = start.Resumed, start.Recovered, start.Position, start.After
-	r.Members = membersOf(start.Members)
+	r.Members, r.Expires = membersOf(start.Members), j.session.places.endOf(j.sub)
 	if len(r.Members) > 0 {
 		j.session.reader().oweMembers(len(r.Members))
 	}

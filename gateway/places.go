@@ -47,7 +47,10 @@ func (p *places) reserve(name string, t *terms, most int, made func() (*subscrip
 		return nil, failf(BadRequest, "the session %s is on %q already: take it off first", p.list[at].session.id, name)
 	case found:
 		sub := p.list[at]
-		if t.admission != nil && !sub.granted {
+		switch {
+		case t.granted:
+			p.setEnd(sub, t.until)
+		case t.admission != nil && !sub.granted:
 			p.rest(sub, t.admission)
 		}
 		sub.begin(t)
@@ -61,7 +64,8 @@ func (p *places) reserve(name string, t *terms, most int, made func() (*subscrip
 	if err != nil {
 		return nil, err
 	}
-	if t.admission != nil {
+	p.setEnd(sub, t.until)
+	if t.admission != nil && !t.granted {
 		p.setEnd(sub, t.admission.Until)
 	}
 	sub.begin(t)

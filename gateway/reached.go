@@ -111,7 +111,7 @@ func (s *Session) receiveChannel(ctx context.Context, g Grant) error {
 		s.gateway.expireSoon(s, g.Until)
 		return nil
 	}
-	t := terms{Terms: hub.Terms{Unseen: g.Unseen, Unaware: g.Unaware}, granted: true, fresh: !g.bare(), unplaced: g.Unplaced}
+	t := terms{Terms: hub.Terms{Unseen: g.Unseen, Unaware: g.Unaware}, granted: true, until: g.Until, fresh: !g.bare(), unplaced: g.Unplaced}
 	if g.Info != nil {
 		as, err := s.who().identity(g.Info)
 		if err != nil {
@@ -119,12 +119,7 @@ func (s *Session) receiveChannel(ctx context.Context, g Grant) error {
 		}
 		t.admission = &Admission{As: as}
 	}
-	if err := s.join(ctx, Subscribed{Channel: g.Channel, Expires: g.Until, Data: g.Data}, g.Cursor, t); err != nil {
-		return err
-	}
-	s.places.grant(g.Channel, g.Until)
-	s.gateway.expireSoon(s, g.Until)
-	return nil
+	return s.join(ctx, Subscribed{Channel: g.Channel, Data: g.Data}, g.Cursor, t)
 }
 
 // loseChannel removes the session from a channel and reports whether it was on it.

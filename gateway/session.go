@@ -78,8 +78,9 @@ type terms struct {
 	hub.Terms
 	admission *Admission
 	granted   bool
-	fresh     bool // there must be no subscription yet
-	unplaced  bool // Grant.Unplaced
+	until     time.Time // of what is granted: as Grant.Until
+	fresh     bool      // there must be no subscription yet
+	unplaced  bool      // Grant.Unplaced
 }
 
 // special holds what few sessions need. The fields of the first group are immutable.
