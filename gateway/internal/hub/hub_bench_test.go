@@ -30,7 +30,7 @@ func BenchmarkHub_Churn(b *testing.B) {
 					if h.MakeLive(b.Context(), []*Join{j}); j.Err != nil {
 						b.Error(j.Err)
 					}
-					h.letGo(b.Context(), ch)
+					h.letGo(ch)
 				}
 			})
 		})
@@ -52,7 +52,7 @@ func BenchmarkHub_Hold(b *testing.B) {
 		}
 		b.ReportMetric((heapInUse()-before)/channels, "heap-B/channel")
 		for _, name := range names {
-			h.release(b.Context(), h.find(name))
+			h.release(h.find(name))
 		}
 	}
 }
@@ -81,7 +81,7 @@ func BenchmarkHub_Receive(b *testing.B) {
 func BenchmarkTrace_Nobody(b *testing.B) {
 	h := startHub(b)
 	ch := h.hold("room")
-	defer h.release(b.Context(), ch)
+	defer h.release(ch)
 	m := broker.Message{Channel: "room", Payload: []byte("hi"), Kind: broker.Text}
 	const turns = 1000                         // long enough for the clock's resolution
 	looking, receiving := time.Hour, time.Hour // minimum, to exclude other work

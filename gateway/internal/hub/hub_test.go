@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tidegate/broker"
 	"tidegate/gateway/internal/attendance"
@@ -325,7 +327,7 @@ func TestHub_PlacesAreBounded(t *testing.T) {
 func TestHub_ChannelThatWasLetGoIsNotSubscribed(t *testing.T) {
 	w := newWorld(t, rules.Rule{}, 0)
 	ch := w.hold("chat")
-	w.letGo(t.Context(), ch) // the subscription ended before MakeLive
+	w.letGo(ch) // the subscription ended before MakeLive
 	j := &Join{ch: ch}
 	if w.MakeLive(t.Context(), []*Join{j}); !errors.Is(j.Err, ErrGone) {
 		t.Errorf("subscribed: %v", j.Err)
@@ -350,18 +352,20 @@ func TestChannel_SubscriptionThatEndedIsNotConfirmed(t *testing.T) {
 }
 
 func TestHub_ADepartedChannelWithHistoryIsKeptForAMoment(t *testing.T) {
-	w := newWorld(t, keeping, 0)
-	a := w.enter("a", Join{})
-	w.Release(&a.sub)
-	if w.Channels() != 1 {
-		t.Errorf("%d channels are left at once, want 1", w.Channels())
-	}
-	due := w.departing.queue[0].since.Add(departLinger)
-	w.Sweep(due)
-	w.Background.Wait()
-	if w.Channels() != 0 {
-		t.Errorf("%d channels are left in the end", w.Channels())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, keeping, 0)
+		a := w.enter("a", Join{})
+		w.Release(&a.sub)
+		time.Sleep(departLinger - time.Millisecond)
+		if w.Channels() != 1 {
+			t.Errorf("%d channels are left at once, want 1", w.Channels())
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if w.Channels() != 0 {
+			t.Errorf("%d channels are left in the end", w.Channels())
+		}
+	})
 }
 
 func TestHub_NewsOfAMemberAreForTheOthersAndAllElseIsForAll(t *testing.T) {

@@ -15,7 +15,7 @@ func (h *Hub) Reserve(channel string, by Subscriber, d *Dialect, t Terms) (sub S
 func (h *Hub) Release(sub *Subscription) {
 	sub.Leave()
 	h.subscriptions.Add(-1)
-	h.letGo(h.Life, sub.channel)
+	h.letGo(sub.channel)
 }
 
 // Leave does the part of Release that ends the session's messages, and does not wait.
