@@ -39,12 +39,12 @@ func NewDialect(e Encoder) *Dialect {
 // Deltas returns the Dialect for subscriptions with deltas.
 func (d *Dialect) Deltas() *Dialect { return d.full }
 
-// EncodeMessage returns the frame of a message, in full.
-func (d *Dialect) EncodeMessage(m *broker.Message) ([]byte, error) {
-	if d.manner != plain {
-		return d.EncodeDelta(m, nil)
+// Encode implements timeline.Encoder.
+func (d *Dialect) Encode(m, before *broker.Message) ([]byte, error) {
+	if d.manner == plain {
+		return d.EncodeMessage(m)
 	}
-	return d.Encoder.EncodeMessage(m)
+	return d.EncodeDelta(m, before)
 }
 
 // resumed returns the Dialect for a subscription's messages while it resumes. Then the hub
@@ -61,9 +61,9 @@ func (d *Dialect) resumed() *Dialect {
 func (d *Dialect) frameOf(e *timeline.Entry, before *broker.Message) ([]byte, error) {
 	switch {
 	case d.manner == plain:
-		return e.Frame(d)
+		return e.Frame(d, nil)
 	case d.manner == full, before == nil:
-		return e.Frame(d.full)
+		return e.Frame(d.full, nil)
 	}
-	return e.Delta(before, d)
+	return e.Frame(d, before)
 }

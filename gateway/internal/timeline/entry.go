@@ -21,13 +21,13 @@ type Entry struct {
 // encoded is a frame. For a difference, it identifies the previous message by its position, not by
 // a pointer, which would keep a chain of entries alive.
 type encoded struct {
-	by     any             // the Encoder or DeltaEncoder
+	by     Encoder
 	before broker.Position // zero for the frame of the whole message
 	frame  []byte
 }
 
 // find returns the frame that by has made.
-func (e *Entry) find(by any, before broker.Position) (frame []byte, found bool) {
+func (e *Entry) find(by Encoder, before broker.Position) (frame []byte, found bool) {
 	for i := range e.frames {
 		if f := &e.frames[i]; f.by == by && f.before == before {
 			return f.frame, true
@@ -54,38 +54,26 @@ func (e *Entry) room() int { return e.Message.Size()*4/3 + messageOverhead - ent
 // Encoder encodes messages for one protocol or dialect. Two Encoders that compare equal
 // (==) must produce the same frames.
 type Encoder interface {
-	// EncodeMessage returns the frame of a message, or nil if the message is not to be sent.
-	EncodeMessage(*broker.Message) ([]byte, error)
+	// Encode returns the frame of m for a client that has before, or nil if m is not to be sent.
+	// If before is nil, the frame has the whole message.
+	Encode(m, before *broker.Message) ([]byte, error)
 }
 
-// Frame returns the frame that by makes of the message. Each Encoder runs once, and later calls
-// return the same frame, unless there is no room to keep it.
-func (e *Entry) Frame(by Encoder) ([]byte, error) {
-	if frame, found := e.find(by, broker.Position{}); found {
+// Frame returns the frame that by makes of the message for a client that has before. Each Encoder
+// runs once, and later calls return the same frame, unless before has no position or there is no
+// room to keep the frame.
+func (e *Entry) Frame(by Encoder, before *broker.Message) ([]byte, error) {
+	var at broker.Position
+	if before != nil {
+		if at = before.Position; at.IsZero() {
+			return by.Encode(&e.Message, before)
+		}
+	}
+	if frame, found := e.find(by, at); found {
 		return frame, nil
 	}
-	frame, err := by.EncodeMessage(&e.Message)
+	frame, err := by.Encode(&e.Message, before)
 	if err == nil {
-		e.keep(encoded{by: by, frame: frame})
-	}
-	return frame, err
-}
-
-// DeltaEncoder encodes a message as its difference from an earlier one.
-type DeltaEncoder interface {
-	// EncodeDelta returns the frame of m for a client that has before.
-	EncodeDelta(m, before *broker.Message) ([]byte, error)
-}
-
-// Delta returns the frame that by makes of the message for a client that has before. It
-// encodes once and reuses the frame, provided that before has a position and there is room.
-func (e *Entry) Delta(before *broker.Message, by DeltaEncoder) ([]byte, error) {
-	at := before.Position
-	if frame, found := e.find(by, at); found && !at.IsZero() {
-		return frame, nil
-	}
-	frame, err := by.EncodeDelta(&e.Message, before)
-	if err == nil && !at.IsZero() {
 		e.keep(encoded{by, at, frame})
 	}
 	return frame, err

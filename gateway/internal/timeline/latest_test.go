@@ -51,7 +51,7 @@ func TestStore_CountsAllOfAMessage(t *testing.T) {
 // tellingBefore counts its calls.
 type tellingBefore struct{ asked *int }
 
-func (b tellingBefore) EncodeDelta(m, before *broker.Message) ([]byte, error) {
+func (b tellingBefore) Encode(m, before *broker.Message) ([]byte, error) {
 	*b.asked++
 	return []byte(string(m.Payload) + " after " + string(before.Payload)), nil
 }
@@ -68,13 +68,13 @@ func TestEntry_ADeltaIsEncodedOnceForEachPair(t *testing.T) {
 		want   string
 		asked  int
 	}{{&second, "third after second", 1}, {&other, "third after second", 1}, {&first, "third after first", 2}, {&second, "third after second", 2}} {
-		frame, err := e.Delta(c.before, tellingBefore{&asked})
+		frame, err := e.Frame(tellingBefore{&asked}, c.before)
 		if err != nil || string(frame) != c.want || asked != c.asked {
 			t.Errorf("%q, %v, encoded %d times; want %q, %d", frame, err, asked, c.want, c.asked)
 		}
 	}
 	for n, payload := range []string{"one", "another"} { // two messages without a position must not be confused
-		frame, err := e.Delta(&broker.Message{Payload: []byte(payload)}, tellingBefore{&asked})
+		frame, err := e.Frame(tellingBefore{&asked}, &broker.Message{Payload: []byte(payload)})
 		if err != nil || string(frame) != "third after "+payload || asked != 3+n {
 			t.Errorf("%q, %v, encoded %d times", frame, err, asked)
 		}

@@ -374,7 +374,7 @@ func TestStore_TheArchiveIsBoundedAndForgets(t *testing.T) {
 // shout is an encoder that counts its calls.
 type shout struct{ times *int }
 
-func (s shout) EncodeMessage(m *broker.Message) ([]byte, error) {
+func (s shout) Encode(m, _ *broker.Message) ([]byte, error) {
 	*s.times++
 	return append(slices.Clone(m.Payload), '!'), nil
 }
@@ -384,7 +384,7 @@ func TestEntry_IsEncodedOnceForEach(t *testing.T) {
 	var a, b, c int
 	for range 3 {
 		for _, by := range []Encoder{shout{&a}, shout{&b}, shout{&c}} {
-			if frame, err := e.Frame(by); err != nil || string(frame) != "x!" {
+			if frame, err := e.Frame(by, nil); err != nil || string(frame) != "x!" {
 				t.Fatalf("%q, %v", frame, err)
 			}
 		}
@@ -397,7 +397,7 @@ func TestEntry_IsEncodedOnceForEach(t *testing.T) {
 // inBase64 is an encoder that counts its calls.
 type inBase64 struct{ times *int }
 
-func (e inBase64) EncodeMessage(m *broker.Message) ([]byte, error) {
+func (e inBase64) Encode(m, _ *broker.Message) ([]byte, error) {
 	*e.times++
 	return fmt.Appendf(nil, `{"type":"message","channel":"a","binary":%q,"cursor":"e:1"}`, base64.StdEncoding.EncodeToString(m.Payload)), nil
 }
@@ -408,7 +408,7 @@ func TestEntry_IsEncodedOnceInBase64(t *testing.T) {
 		e, times := entry(at("e", 1)), 0
 		e.Message.Payload = make([]byte, size)
 		for range 3 {
-			if _, err := e.Frame(inBase64{&times}); err != nil {
+			if _, err := e.Frame(inBase64{&times}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -421,11 +421,7 @@ func TestEntry_IsEncodedOnceInBase64(t *testing.T) {
 // louder is one of many encoders whose frames are longer than the message.
 type louder uint8
 
-func (louder) EncodeMessage(m *broker.Message) ([]byte, error) {
-	return bytes.Repeat(m.Payload, 6), nil
-}
-
-func (louder) EncodeDelta(m, _ *broker.Message) ([]byte, error) {
+func (louder) Encode(m, _ *broker.Message) ([]byte, error) {
 	return bytes.Repeat(m.Payload, 6), nil
 }
 
@@ -436,11 +432,11 @@ func TestEntry_KeepsNoMoreThanItWeighs(t *testing.T) {
 		e.Message.Payload = bytes.Repeat([]byte{1}, size)
 		for by := range louder(100) {
 			for range 2 {
-				frame, err := e.Frame(by)
+				frame, err := e.Frame(by, nil)
 				if err != nil || len(frame) != 6*size {
 					t.Fatalf("a frame of %d bytes, %v", len(frame), err)
 				}
-				delta, err := e.Delta(&broker.Message{Position: at("e", 1+uint64(by%8))}, by)
+				delta, err := e.Frame(by, &broker.Message{Position: at("e", 1+uint64(by%8))})
 				if err != nil || len(delta) != 6*size {
 					t.Fatalf("a difference of %d bytes, %v", len(delta), err)
 				}
