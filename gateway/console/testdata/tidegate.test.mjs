@@ -359,6 +359,11 @@ class FakeHTTP {
 
 const page = (cursor, more = {}) => ({ messages: [], gaps: [], cursor, ...more });
 const never = () => new Promise(() => {});
+/** The answer to a publish. */
+const published = (cursor) => ({ results: [{ cursor }] });
+/** The message of a request to publish. */
+const publishOf = ({ body }) => { const [message, ...more] = JSON.parse(body); assert.deepEqual([message.channels.length, more], [1, []]); return message; };
+
 
 /** An event stream that stays open. */
 function stream(text) {
@@ -457,12 +462,12 @@ test("over HTTP publishes go one at a time, in the order given", async () => {
     let open = 0, most = 0;
     const arrived = [];
     const http = new FakeHTTP({
-      "/api/channels/a/messages": async (_, times, { body }) => {
+      "/api/messages": async (_, times, request) => {
         most = Math.max(most, ++open);
         await new Promise((next) => setTimeout(next, 12 - 3 * times)); // the first takes longest
         open--;
-        arrived.push(JSON.parse(body));
-        return times === 2 ? Response.json({ error: { code: "forbidden" } }, { status: 403 }) : { cursor: `e:${times}` };
+        arrived.push(publishOf(request).data);
+        return times === 2 ? Response.json({ error: { code: "forbidden" } }, { status: 403 }) : published(`e:${times}`);
       },
     });
     const tide = client({ transports: [transport], fetch: http.fetch });
@@ -589,7 +594,7 @@ test("over HTTP a token that has expired is renewed, whatever meets it first", a
     const http = new FakeHTTP({
       "/poll": granted(() => page("e:1")),
       "/events": () => stream(": hello\n\n"),
-      "/api/channels/b/messages": granted(() => ({ cursor: "e:1" })),
+      "/api/messages": granted(() => published("e:1")),
     });
     const tide = client({ transports: ["sse"], fetch: http.fetch, token: () => isJWT({ sub: "ada", n: ++asked }) });
     const errors = [];
@@ -623,7 +628,7 @@ test("requests carry cookies as the application says", async () => {
   for (const credentials of [undefined, "include"]) {
     const seen = new Set();
     const note = (answer) => (_, __, options) => { seen.add(options.credentials); return answer; };
-    const http = new FakeHTTP({ "/healthz": note({}), "/poll": note(page("e:1")), "/events": (...args) => { note()(...args); return stream(": hello\n\n"); }, "/api/channels/a/messages": note({ cursor: "" }) });
+    const http = new FakeHTTP({ "/healthz": note({}), "/poll": note(page("e:1")), "/events": (...args) => { note()(...args); return stream(": hello\n\n"); }, "/api/messages": note(published("")) });
     const tide = client({ transports: ["sse"], fetch: http.fetch, credentials });
     tide.subscribe("a");
     await tide.publish("a", 1);
@@ -634,7 +639,7 @@ test("requests carry cookies as the application says", async () => {
 
 test("over HTTP a publish hands on in a header what has led to it", async () => {
   const seen = [];
-  const http = new FakeHTTP({ "/healthz": () => ({}), "/api/channels/a/messages": (_, __, { headers }) => { seen.push(headers.traceparent); return { cursor: "" }; } });
+  const http = new FakeHTTP({ "/healthz": () => ({}), "/api/messages": (_, __, { headers }) => { seen.push(headers.traceparent); return published(""); } });
   const tide = client({ transports: ["sse"], fetch: http.fetch });
   await tide.publish("a", 1, { traceparent: "00-1-2-01" });
   await tide.publish("a", 2);
@@ -1198,19 +1203,28 @@ test("a page that is frozen closes a connection that is being opened, and counts
 });
 
 test("over HTTP the names of channels and keys may be any text", async () => {
-  const http = new FakeHTTP({ "/api/channels/a%EF%BF%BDb/messages": () => Response.json({ cursor: "e:1" }) });
-  const keys = [];
-  const fetch = (url, init) => { if (init.headers) keys.push(init.headers["Idempotency-Key"]); return http.fetch(url, init); };
-  const tide = client({ transports: ["longpoll"], fetch });
+  const seen = [];
+  const http = new FakeHTTP({
+    "/api/messages": (_, __, request) => { const { channels, key } = publishOf(request); seen.push([...channels, key]); return published("e:1"); },
+    "/api/channels/a%EF%BF%BDb/messages": () => page("e:2"),
+  });
+  const tide = client({ transports: ["longpoll"], fetch: http.fetch });
   assert.deepEqual(await tide.publish("a\ud800b", 1, { key: "k\udc00" }), { cursor: "e:1" });
-  assert.deepEqual(keys, ["k\u00ef\u00bf\u00bd"]);
+  assert.deepEqual(await tide.publish("..", 1, { key: "k" }), { cursor: "e:1" });
+  assert.deepEqual(seen, [["a\ud800b", "k\udc00"], ["..", "k"]]); // as over a WebSocket
+  assert.equal((await tide.history("a\ud800b")).cursor, "e:2");
 });
 
 test("a key that is no text is refused at once over HTTP, too, and none is made up for by a key of its own", async () => {
-  const http = new FakeHTTP({ "/api/channels/a/messages": () => Response.json({ cursor: "e:1" }) });
   const keys = [];
-  const fetch = (url, init) => { if (init.headers) keys.push(init.headers["Idempotency-Key"]); return http.fetch(url, init); };
-  const tide = client({ transports: ["longpoll"], fetch });
+  const tide = client({ transports: ["longpoll"], fetch: new FakeHTTP({
+    "/api/messages": (_, __, request) => {
+      const { key } = publishOf(request);
+      if (typeof key !== "string") return refused(400, "bad_request");
+      keys.push(key);
+      return published("e:1");
+    },
+  }).fetch });
   await assert.rejects(tide.publish("a", 1, { key: 17 }), { code: "bad_request" });
   for (const key of [null, ""]) await tide.publish("a", 1, { key });
   assert.equal(keys.length, 2);
@@ -1220,11 +1234,11 @@ test("a key that is no text is refused at once over HTTP, too, and none is made 
 test("over HTTP a publish that fails for now is sent again before those behind it", async () => {
   const arrived = [];
   const http = new FakeHTTP({
-    "/api/channels/a/messages": (_, times, { body }) => {
+    "/api/messages": (_, times, request) => {
       if (times === 1) throw new TypeError("the network is away");
       if (times === 2) return Response.json({ error: { code: "unavailable" } }, { status: 503 });
-      arrived.push(JSON.parse(body));
-      return { cursor: "e:1" };
+      arrived.push(publishOf(request).data);
+      return published("e:1");
     },
   });
   const tide = client({ transports: ["longpoll"], fetch: http.fetch });
@@ -1245,9 +1259,14 @@ test("falls back to HTTP even if WebSockets are closed normally before the gatew
 
 test("over HTTP a channel whose publishes fail for now does not hold up the other channels", async () => {
   const arrived = [];
+  let refusals = 0;
   const http = new FakeHTTP({
-    "/api/channels/a/messages": (_, times) => times < 4 ? Response.json({ error: { code: "unavailable" } }, { status: 503 }) : (arrived.push("a"), { cursor: "e:1" }),
-    "/api/channels/b/messages": () => { arrived.push("b"); return { cursor: "e:1" }; },
+    "/api/messages": (_, __, request) => {
+      const [channel] = publishOf(request).channels;
+      if (channel === "a" && ++refusals < 4) return refused(503, "unavailable");
+      arrived.push(channel);
+      return published("e:1");
+    },
   });
   const tide = client({ transports: ["longpoll"], fetch: http.fetch });
   await until(() => tide.status.state === "connected");

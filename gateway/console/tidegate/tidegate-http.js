@@ -85,7 +85,7 @@ class HTTPLink {
       case "auth": return this.#authenticate(frame.token);
       case "subscribe": return this.#subscribe(channel, frame);
       case "unsubscribe": return this.#unsubscribe(channel);
-      case "publish": return { type: "published", ...await this.#publish(path + "messages", frame) };
+      case "publish": return { type: "published", ...await this.#publish(frame) };
       case "presence": return { type: "presence", channel, ...await this.ask(path + "presence") };
       case "history": return { type: "history", channel, ...await this.ask(path + "messages", { limit, cursor }) };
     }
@@ -130,14 +130,11 @@ class HTTPLink {
     return { type: "unsubscribed", channel };
   }
 
-  /** @param {string} path @param {Frame} frame */
-  #publish(path, { event, tags, transient, traceparent, key, data, text, binary }) {
-    const [type, body] = binary !== undefined ? ["application/octet-stream", fromBase64(binary)]
-      : text !== undefined ? ["text/plain; charset=utf-8", text]
-      : ["application/json", JSON.stringify(data)];
-    if (typeof key !== "string") throw refusal(400, "bad_request", "the key is not a string");
-    const headers = { "Content-Type": type, "Idempotency-Key": unescape(encodeURIComponent(key.toWellFormed())), ...(traceparent && { traceparent }) }; // the key in UTF-8
-    return this.ask(path, { event, tags: tags && JSON.stringify(tags), transient: transient || undefined }, undefined, { method: "POST", headers, body });
+  /** @param {Frame} frame */
+  async #publish({ channel, event, tags, transient, traceparent, key, data, text, binary }) {
+    const headers = { "Content-Type": "application/json", ...(traceparent && { traceparent }) };
+    const body = JSON.stringify([{ channels: [channel], event, tags, transient, key, data, text, binary }]);
+    return (await this.ask("api/messages", {}, undefined, { method: "POST", headers, body })).results[0];
   }
 
   #receiveAnew(delay = restartDelay) {
