@@ -125,6 +125,21 @@ test("tells a gap where the history is lost, and where there was none", async ()
   assert.deepEqual(gaps, ["kept", "bare"]);
 });
 
+test("delivers what a history that has gone back has now, and tells the gap", async () => {
+  const tide = client();
+  const got = [];
+  const room = tide.subscribe("room", ({ data }) => got.push(data));
+  room.on("gap", () => got.push("gap"));
+  const first = await connected(1);
+  first.confirm("room", { cursor: "e:10" });
+  first.end(1006);
+  const s = await connected(2);
+  s.confirm("room", { cursor: "e:4", recovered: false });
+  s.message("room", 4, "e:4");
+  s.message("room", 5, "e:5");
+  assert.deepEqual(got, ["gap", 4, 5]);
+});
+
 test("sends what was not confirmed again, with the same key, and in order", async () => {
   const tide = client();
   let s = await connected(1);

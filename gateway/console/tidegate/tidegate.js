@@ -487,6 +487,7 @@ export class Tidegate extends Emitter {
     const missed = from ? reply.recovered === false : channel.confirmed && !this.#overlap;
     // The recovered messages have yet to arrive: until then, the old cursor is the right one.
     if (!from) channel.cursor = cursor;
+    else if (missed && from !== cursor && reaches(from, cursor)) channel.cursor = ""; // the history has gone back: all that it has is new
     channel.confirmed = true;
     channel.tell("subscribed", { recovered: !missed, cursor, from });
     if (missed) channel.tell("gap", { channel: channel.name });
