@@ -5,7 +5,7 @@
 // /events or GET /poll, and commands go to the HTTP API. A cursor over all channels
 // lets any node continue where another stopped.
 
-import { Timers, claimsOf, fromBase64, passing } from "./tidegate-link.js";
+import { Timers, claimsOf, passing } from "./tidegate-link.js";
 
 /**
  * @typedef {import("./tidegate-link.js").Frame} Frame
