@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"tidegate/gateway"
 )
@@ -19,7 +20,7 @@ const (
 // ban handles {"user":"alice"} or {"address":"192.0.2.0/24"}, with optional "for" and "reason".
 func (h *Handler) ban(r *request) (any, error) {
 	var asked banRequest
-	if err := r.decode(&asked); err != nil {
+	if err := r.decode(maxDenial, &asked); err != nil {
 		return nil, err
 	}
 	d := gateway.Denial{User: asked.User, Reason: asked.Reason}
@@ -39,7 +40,7 @@ func (h *Handler) ban(r *request) (any, error) {
 // "for" and "reason".
 func (h *Handler) revoke(r *request) (any, error) {
 	var asked revocationRequest
-	if err := r.decode(&asked); err != nil {
+	if err := r.decode(maxDenial, &asked); err != nil {
 		return nil, err
 	}
 	d := gateway.Denial{Token: asked.Token, User: asked.User, Reason: asked.Reason}
@@ -112,13 +113,24 @@ func unmapped(network netip.Prefix) netip.Prefix {
 	return network
 }
 
-// decode decodes a small JSON object and refuses unknown fields.
-func (r *request) decode(into any) error {
-	body, err := r.readBody(maxDenial)
+// decode decodes a body of at most most bytes: one JSON object. It refuses unknown fields.
+func (r *request) decode(most int, into any) error {
+	body, err := r.readBody(most)
 	if err != nil {
 		return err
 	}
-	return decodeStrictly(body, into)
+	if !utf8.Valid(body) {
+		return fail(gateway.BadRequest, "the body is not UTF-8")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fail(gateway.BadRequest, "the body is not what is wanted: %v", err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return fail(gateway.BadRequest, "the body has more than one JSON value")
+	}
+	return nil
 }
 
 // banRequest is the request body for a ban.
@@ -163,17 +175,4 @@ func denialOf(d gateway.Denial) denial {
 		told.Before = d.Before.UnixMilli()
 	}
 	return told
-}
-
-// decodeStrictly decodes one JSON object and refuses unknown fields.
-func decodeStrictly(body []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return fail(gateway.BadRequest, "the body is not what is wanted: %v", err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return fail(gateway.BadRequest, "the body has more than one JSON value")
-	}
-	return nil
 }

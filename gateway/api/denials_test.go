@@ -105,6 +105,14 @@ func TestDenials_BadInput(t *testing.T) {
 	}
 }
 
+// Go's JSON decoder would put U+FFFD in the place of what is not UTF-8, and so ban somebody else.
+func TestDenials_RefuseWhatIsNotUTF8(t *testing.T) {
+	n := startNode(t, noLimits)
+	for _, path := range []string{"/api/bans", "/api/revocations", "/api/explain"} {
+		n.expect(call{method: "POST", path: path, body: "{\"user\":\"a\xff\"}", credential: shopKey}, 400, "UTF-8")
+	}
+}
+
 func TestScopedKey_IsGoodForItsChannelsAlone(t *testing.T) {
 	n := startNode(t, noLimits)
 	for _, test := range []struct {

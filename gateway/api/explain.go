@@ -31,7 +31,7 @@ type explainRequest struct {
 // explain returns which rule and which claim decide. It has no other effect.
 func (h *Handler) explain(r *request) (any, error) {
 	var asked explainRequest
-	if err := r.decode(&asked); err != nil {
+	if err := r.decode(maxDenial, &asked); err != nil {
 		return nil, err
 	}
 	p, err := h.principalOf(r, asked.actor)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"time"
-	"unicode/utf8"
 
 	"tidegate/gateway"
 	"tidegate/gateway/internal/payload"
@@ -20,18 +19,15 @@ const traceWait = 2 * time.Second // if the request does not say
 
 // trace publishes a message and returns what has become of it.
 func (h *Handler) trace(r *request) (any, error) {
-	body, err := r.readBody(h.largestMessage() + maxDenial)
-	if err != nil {
-		return nil, err
-	}
 	var asked traceRequest
-	if err := decodeStrictly(body, &asked); err != nil {
+	err := r.decode(h.largestMessage()+maxDenial, &asked)
+	if err != nil {
 		return nil, err
 	}
 	c := gateway.Publish{Channel: r.PathValue("channel"), Event: asked.Event}
 	var ok bool
-	if c.Payload, c.Kind, ok = asked.Payload(); !ok || !utf8.Valid(body) {
-		return nil, fail(gateway.BadRequest, "give one of data, text and binary, in UTF-8")
+	if c.Payload, c.Kind, ok = asked.Payload(); !ok {
+		return nil, fail(gateway.BadRequest, "give one of data, text and binary")
 	}
 	q := gateway.TraceQuestion{User: asked.Recipient, Wait: traceWait}
 	if asked.Wait != "" {
