@@ -587,6 +587,16 @@ test("over HTTP a limit on sessions passes, and its own stream makes room", asyn
   }
 });
 
+test("says why a stream is refused, which an EventSource would not be told", async () => {
+  const http = new FakeHTTP({
+    "/poll": () => page("e:1"),
+    "/events": (_, __, { headers }) => headers.Accept ? stream("retry: 1000\n: the node is full\n\n") : refused(429, "the node is full"),
+  });
+  const tide = client({ transports: ["sse"], fetch: http.fetch });
+  tide.subscribe("a");
+  assert.equal(await new Promise((told) => tide.on("state", ({ state, reason }) => state === "waiting" && told(reason))), "the node is full");
+});
+
 test("over HTTP a channel that is full is refused for good, beside others", async () => {
   const http = new FakeHTTP({
     "/poll": (query) => query.get("channel") === "full" ? refused(429, "limit_exceeded") : page("e:1"),

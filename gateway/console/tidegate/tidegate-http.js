@@ -246,7 +246,7 @@ export class EventsLink extends HTTPLink {
     const expect = (/** @type {number} */ ms) => timers.after("silence", ms, () => this.end(1006, "the stream is silent", { unfit: !this.#heard }));
     expect(this.openTimeout);
     try {
-      const answer = await this.fetch("events", { channel: channels, cursor: cursors, envelope: true }, signal, { headers: { Accept: "text/event-stream" } });
+      const answer = await this.fetch("events", { channel: channels, cursor: cursors, envelope: true }, signal);
       const events = new EventParser((data) => {
         const frame = JSON.parse(data); // an envelope, which is a frame of the native protocol
         if (frame.type === "gap") this.gap([frame.channel]);
