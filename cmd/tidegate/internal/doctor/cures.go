@@ -60,6 +60,7 @@ var (
 		{"HAProxy", "timeout server 75s, timeout client 75s"},
 		{"nginx", "proxy_read_timeout 75s;"},
 	}
+	cureLimits = []Cure{{"tidegate.yaml", "limits: the one that is named; or more nodes"}}
 	cureClock  = []Cure{{"the machine", "chronyc tracking, or timedatectl set-ntp true"}}
 	cureEvict  = []Cure{{"redis.conf", "maxmemory-policy noeviction"}}
 	cureSave   = []Cure{{"redis.conf", `save ""`}}

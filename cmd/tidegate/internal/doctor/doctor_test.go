@@ -27,6 +27,7 @@ type pretended struct {
 	nodes []view
 	known []string // the nodes that they list
 	away  bool     // they cannot use Redis
+	full  bool     // they have as many sessions as they may
 	asked atomic.Int64
 }
 
@@ -49,6 +50,8 @@ func (p *pretended) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.Address, _, _ = strings.Cut(r.RemoteAddr, ":")
 		_ = json.NewEncoder(w).Encode(v)
 	case path == "/poll":
+	case p.full:
+		http.Error(w, `{"error":{"code":"limit_exceeded","message":"the node has 1 sessions, as many as limits.sessions allows"}}`, http.StatusTooManyRequests)
 	default:
 		http.Error(w, `{"error":{"code":"forbidden","message":"no"}}`, http.StatusForbidden)
 	}
@@ -94,6 +97,13 @@ func TestExamine_Nodes(t *testing.T) {
 		"another Redis": {
 			&pretended{nodes: []view{{Node: "a"}, {Node: "b"}}, known: []string{"a"}},
 			[]string{"Nodes a and b do not know each other"},
+		},
+		"full nodes, which are no fault of the balancer": {
+			&pretended{full: true, nodes: []view{{Node: "a"}}, known: []string{"a"}},
+			[]string{
+				"WebSockets are refused: 429 Too Many Requests, the node has 1 sessions, as many as limits.sessions allows.",
+				"Server-Sent Events are refused: 429 Too Many Requests, the node has 1 sessions",
+			},
 		},
 		"scheme": {
 			&pretended{nodes: []view{{Node: "a", Secure: true}}, known: []string{"a"}},

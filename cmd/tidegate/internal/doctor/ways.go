@@ -41,14 +41,14 @@ func (e *examination) lookAtSocket(ctx context.Context) *listener {
 	switch {
 	case err == nil:
 		return socket
-	case errors.As(err, &no) && no.status == http.StatusUpgradeRequired:
-		e.find(cureUpgrade, "WebSockets cannot be opened: the header Upgrade does not reach the node.")
-	case errors.As(err, &no) && !no.refuses():
-		e.find(cureUpgrade, "WebSockets cannot be opened: the handshake got %s.", no)
-	case errors.As(err, &no):
-		e.pass("WebSockets: %s", no)
-	default:
+	case !errors.As(err, &no) || no.refuses():
 		e.pass("WebSockets: %v", err)
+	case no.status == http.StatusUpgradeRequired:
+		e.find(cureUpgrade, "WebSockets cannot be opened: the header Upgrade does not reach the node.")
+	case no.status == http.StatusTooManyRequests:
+		e.find(cureLimits, "WebSockets are refused: %s.", no)
+	default:
+		e.find(cureUpgrade, "WebSockets cannot be opened: the handshake got %s.", no)
 	}
 	return nil
 }
@@ -68,10 +68,12 @@ func (e *examination) lookAtStream(ctx context.Context) *listener {
 		return stream
 	case errors.Is(err, errUnanswered):
 		e.find(cureBuffer, "Server-Sent Events are buffered: a stream delivered nothing for %s, although an event was published.", eventPatience)
-	case errors.As(err, &no) && !no.refuses():
-		e.find(cureAddress, "Server-Sent Events do not work: /events returned %s.", no)
-	default:
+	case !errors.As(err, &no) || no.refuses():
 		e.pass("Server-Sent Events: %v", err)
+	case no.status == http.StatusTooManyRequests:
+		e.find(cureLimits, "Server-Sent Events are refused: %s.", no)
+	default:
+		e.find(cureAddress, "Server-Sent Events do not work: /events returned %s.", no)
 	}
 	return nil
 }
