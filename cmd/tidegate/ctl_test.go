@@ -70,10 +70,10 @@ func TestOperators_LookAfterACluster(t *testing.T) {
 	expect(`(?s)refused: .*publish: token.*|refused: .*may not publish`, "trace", "chat:lobby", "--as", "alice")
 	expect(`^1 session ended\n$`, "users", "disconnect", "alice")
 	expect(`^No ban is in force\.\nNo revocation is in force\.\n$`, "users", "bans")
-	expect(`^user-\S+ is in force until`, "users", "ban", "alice", "--for", "1h", "--reason", "spam")
+	expect(`^user-\S+ is in force until \S+, for the user alice\. To lift it: tidegate users lift user-\S+\n$`, "users", "ban", "alice", "--for", "1h", "--reason", "spam")
 	expect(`REFUSED EVERYWHERE: banned until .*spam`, "explain", "--user", "alice", "--channel", "chat:lobby")
-	expect(`^address-\S+ is in force until`, "users", "ban", "192.0.2.0/24")
-	expect(`is in force until`, "users", "revoke", "--token", "some-jti")
+	expect(`^address-\S+ is in force until \S+, for the address 192\.0\.2\.0/24\.`, "users", "ban", "192.0.2.0/24")
+	expect(`is in force until \S+, for the token some-jti\.`, "users", "revoke", "--token", "some-jti")
 	for _, want := range []string{`(?m)^user-\S+ +alice +\S+ +shop +spam$`, `(?m)^address-\S+ +192.0.2.0/24 `, `(?s)\nREVOCATION .*some-jti`} {
 		expect(want, "users", "bans")
 	}
@@ -128,6 +128,7 @@ func TestOperators_AreToldWhatIsWrong(t *testing.T) {
 		"beginning of flag": {nil, []string{"serve", "--redis", "x"}, 2, "the nearest known one is --redis-"},
 		"wrong URL":         {[]string{"TIDEGATE_URL=localhost:8080"}, []string{"nodes"}, 1, "the URL of the gateway, as given or in TIDEGATE_URL, is not valid: want something like ws://127.0.0.1:8080/ws"},
 		"wrong URL, doctor": {nil, []string{"doctor", "gateway.example.com"}, 2, "the URL of the gateway, as given"},
+		"no network":        {[]string{url, "TIDEGATE_API_KEY=the-key-of-the-shop-and-no-other"}, []string{"users", "ban", "192.0.2.0/33"}, 1, "192.0.2.0/33"},
 		"missing word":      {nil, []string{"presence"}, 2, "tidegate presence is given [], want CHANNEL"},
 		"missing flag":      {nil, []string{"explain"}, 2, `"channel" not set`},
 	} {

@@ -107,8 +107,18 @@ func (d *denial) UnmarshalJSON(body []byte) error {
 }
 
 func printDenial(out io.Writer, d denial) {
-	fmt.Fprintf(out, "%s is in force until %s. To lift it: tidegate users lift %s\n", d.ID, clock(d.Until), d.ID)
+	kind := "token"
+	switch {
+	case d.User != "":
+		kind = "user"
+	case d.Address != "":
+		kind = "address"
+	}
+	fmt.Fprintf(out, "%s is in force until %s, for the %s %s. To lift it: tidegate users lift %[1]s\n", d.ID, clock(d.Until), kind, d.of())
 }
+
+// of returns the user, the address or the token.
+func (d denial) of() string { return cmp.Or(d.User, d.Address, d.Token) }
 
 func newBanCommand() *cobra.Command {
 	asked := denialRequest{}
@@ -130,10 +140,11 @@ argument that parses as an address or network is one.`,
 	return cmd
 }
 
+// isNetwork reports whether text is an address, or begins as a network does.
 func isNetwork(text string) bool {
-	_, notAddress := netip.ParseAddr(text)
-	_, notNetwork := netip.ParsePrefix(text)
-	return notAddress == nil || notNetwork == nil
+	address, _, _ := strings.Cut(text, "/")
+	_, err := netip.ParseAddr(address)
+	return err == nil
 }
 
 func newRevokeCommand() *cobra.Command {
@@ -198,7 +209,7 @@ func printDenials(out io.Writer, found denials) {
 		}
 		table(out, strings.ToUpper(kind.name)+" OF UNTIL BY REASON", func(row func(...any)) {
 			for _, d := range kind.list {
-				row(d.ID, cmp.Or(d.User, d.Address, d.Token), clock(d.Until), d.By, d.Reason)
+				row(d.ID, d.of(), clock(d.Until), d.By, d.Reason)
 			}
 		})
 	}
