@@ -24,8 +24,15 @@ func main() {
 func run(ctx context.Context, args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
-	begun := false
-	eachCommand(root, func(c *cobra.Command) { noteBegun(c, &begun) })
+	begun := false // the command line has been parsed
+	eachCommand(root, func(c *cobra.Command) {
+		if do := c.RunE; do != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				begun = true
+				return do(c, args)
+			}
+		}
+	})
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
@@ -37,18 +44,6 @@ func run(ctx context.Context, args []string) int {
 		return 2
 	}
 	return 1
-}
-
-// noteBegun sets begun once the command line has been parsed.
-func noteBegun(c *cobra.Command, begun *bool) {
-	do := c.RunE
-	if do == nil {
-		return
-	}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		*begun = true
-		return do(c, args)
-	}
 }
 
 // signalled returns a context that ends at the first SIGINT or SIGTERM. The second signal

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,9 +137,7 @@ func (t *tokenRequest) completeClaims(settings *config.Config) error {
 		}
 		t.claims.Info = json.RawMessage(t.info)
 	}
-	if t.claims.Issuer == "" {
-		t.claims.Issuer = settings.Auth.JWT.Issuer
-	}
+	t.claims.Issuer = cmp.Or(t.claims.Issuer, settings.Auth.JWT.Issuer)
 	if t.claims.Audience == nil && settings.Auth.JWT.Audience != "" {
 		t.claims.Audience = []string{settings.Auth.JWT.Audience}
 	}

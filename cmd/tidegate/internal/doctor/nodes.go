@@ -146,16 +146,13 @@ func (e *examination) judgeHeaders(v *view) {
 	if !strings.EqualFold(v.Host, e.URL.Host) {
 		e.find(cureHost, "The Host header is not passed on: nodes see %q instead of %q and reject pages of the same origin.", v.Host, e.URL.Host)
 	}
-	if secure := e.URL.Scheme == "https"; secure != v.Secure {
-		e.find(cureScheme, "Nodes treat %s requests as %s: X-Forwarded-Proto is wrong or missing.", e.URL.Scheme, otherScheme(secure))
+	seen := "http"
+	if v.Secure {
+		seen = "https"
 	}
-}
-
-func otherScheme(secure bool) string {
-	if secure {
-		return "http"
+	if seen != e.URL.Scheme {
+		e.find(cureScheme, "Nodes treat %s requests as %s: X-Forwarded-Proto is wrong or missing.", e.URL.Scheme, seen)
 	}
-	return "https"
 }
 
 // judgeAddress checks which address the nodes use for a client's limits. Addresses may be
