@@ -21,17 +21,21 @@ type answer struct {
 
 // Error returns the status and the message of a gateway, if any.
 func (a *answer) Error() string {
-	var said struct {
-		Error struct{ Code, Message string }
-	}
 	status := fmt.Sprintf("%d %s", a.status, http.StatusText(a.status))
-	if json.Unmarshal(a.body, &said) == nil && said.Error.Code != "" {
-		return status + ", " + said.Error.Message
+	if message := a.message(); message != "" {
+		return status + ", " + message
 	}
 	if line, _, _ := strings.Cut(string(a.body), "\n"); a.status == http.StatusServiceUnavailable && strings.HasPrefix(line, "not ready") {
 		return status + ", " + line
 	}
 	return status
+}
+
+// message returns the message of a gateway's error, or "".
+func (a *answer) message() string {
+	var said struct{ Error struct{ Message string } }
+	_ = json.Unmarshal(a.body, &said) // fails if it is not a gateway's
+	return said.Error.Message
 }
 
 // whyNot says what was received instead of the expected answer.

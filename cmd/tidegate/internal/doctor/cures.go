@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 )
 
 // Lines to change, as in the files of deploy/.
@@ -78,6 +79,17 @@ func cureUnanswered(err error) []Cure {
 		return cureName
 	}
 	return cureListen
+}
+
+// cureRefused returns the lines to change if a node itself refuses sessions for now, or nil.
+func cureRefused(a *answer) []Cure {
+	switch {
+	case a.status == http.StatusTooManyRequests:
+		return cureLimits
+	case a.status == http.StatusServiceUnavailable && a.message() != "":
+		return cureReady
+	}
+	return nil
 }
 
 func inConfiguration(line string) []Cure { return []Cure{{"tidegate.yaml", line}} }

@@ -27,7 +27,7 @@ type pretended struct {
 	nodes []view
 	known []string // the nodes that they list
 	away  bool     // they cannot use Redis
-	full  bool     // they have as many sessions as they may
+	busy  int      // the status with which they refuse sessions; 403 if 0
 	asked atomic.Int64
 }
 
@@ -50,8 +50,8 @@ func (p *pretended) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.Address, _, _ = strings.Cut(r.RemoteAddr, ":")
 		_ = json.NewEncoder(w).Encode(v)
 	case path == "/poll":
-	case p.full:
-		http.Error(w, `{"error":{"code":"limit_exceeded","message":"the node has 1 sessions, as many as limits.sessions allows"}}`, http.StatusTooManyRequests)
+	case p.busy != 0:
+		http.Error(w, `{"error":{"code":"any","message":"try another node"}}`, p.busy)
 	default:
 		http.Error(w, `{"error":{"code":"forbidden","message":"no"}}`, http.StatusForbidden)
 	}
@@ -98,11 +98,18 @@ func TestExamine_Nodes(t *testing.T) {
 			&pretended{nodes: []view{{Node: "a"}, {Node: "b"}}, known: []string{"a"}},
 			[]string{"Nodes a and b do not know each other"},
 		},
-		"full nodes, which are no fault of the balancer": {
-			&pretended{full: true, nodes: []view{{Node: "a"}}, known: []string{"a"}},
+		"full nodes": {
+			&pretended{busy: http.StatusTooManyRequests, nodes: []view{{Node: "a"}}, known: []string{"a"}},
 			[]string{
-				"WebSockets are refused: 429 Too Many Requests, the node has 1 sessions, as many as limits.sessions allows.",
-				"Server-Sent Events are refused: 429 Too Many Requests, the node has 1 sessions",
+				"WebSockets are refused: 429 Too Many Requests, try another node.",
+				"Server-Sent Events are refused: 429 Too Many Requests, try another node.",
+			},
+		},
+		"nodes that drain": {
+			&pretended{busy: http.StatusServiceUnavailable, nodes: []view{{Node: "a"}}, known: []string{"a"}},
+			[]string{
+				"WebSockets are refused: 503 Service Unavailable, try another node.",
+				"Server-Sent Events are refused: 503 Service Unavailable, try another node.",
 			},
 		},
 		"scheme": {
@@ -163,6 +170,24 @@ func TestExamine_TheURLIsWrong(t *testing.T) {
 	}
 	if cures := cureUnanswered(&net.DNSError{}); cures[0].Where != "DNS" {
 		t.Errorf("a name without an address is cured by %q", cures)
+	}
+}
+
+// A node that refuses sessions for now is no fault of the balancer, unless it should not get any.
+func TestExamine_RefusalsOfANode(t *testing.T) {
+	const ofNode = `{"error":{"code":"any","message":"try another node"}}`
+	for _, test := range []struct {
+		answer answer
+		want   []Cure
+	}{
+		{answer{status: http.StatusTooManyRequests, body: []byte(ofNode)}, cureLimits},
+		{answer{status: http.StatusServiceUnavailable, body: []byte(ofNode)}, cureReady},
+		{answer{status: http.StatusServiceUnavailable, body: []byte("<html>")}, nil},
+		{answer{status: http.StatusNotFound, body: []byte(ofNode)}, nil},
+	} {
+		if got := cureRefused(&test.answer); !slices.Equal(got, test.want) {
+			t.Errorf("%v is cured by %q, want %q", &test.answer, got, test.want)
+		}
 	}
 }
 

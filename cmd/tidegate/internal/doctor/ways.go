@@ -45,8 +45,8 @@ func (e *examination) lookAtSocket(ctx context.Context) *listener {
 		e.pass("WebSockets: %v", err)
 	case no.status == http.StatusUpgradeRequired:
 		e.find(cureUpgrade, "WebSockets cannot be opened: the header Upgrade does not reach the node.")
-	case no.status == http.StatusTooManyRequests:
-		e.find(cureLimits, "WebSockets are refused: %s.", no)
+	case cureRefused(no) != nil:
+		e.find(cureRefused(no), "WebSockets are refused: %s.", no)
 	default:
 		e.find(cureUpgrade, "WebSockets cannot be opened: the handshake got %s.", no)
 	}
@@ -70,8 +70,8 @@ func (e *examination) lookAtStream(ctx context.Context) *listener {
 		e.find(cureBuffer, "Server-Sent Events are buffered: a stream delivered nothing for %s, although an event was published.", eventPatience)
 	case !errors.As(err, &no) || no.refuses():
 		e.pass("Server-Sent Events: %v", err)
-	case no.status == http.StatusTooManyRequests:
-		e.find(cureLimits, "Server-Sent Events are refused: %s.", no)
+	case cureRefused(no) != nil:
+		e.find(cureRefused(no), "Server-Sent Events are refused: %s.", no)
 	default:
 		e.find(cureAddress, "Server-Sent Events do not work: /events returned %s.", no)
 	}
