@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -104,8 +103,6 @@ func untilDone(ctx context.Context, read func() ([]byte, error)) ([]byte, error)
 
 func (p *publishing) report(cursor string, err error) error {
 	switch {
-	case errors.Is(err, client.ErrUncertain):
-		return err
 	case err != nil:
 		return fmt.Errorf("publish on %q: %w", p.message.Channel, err)
 	case cursor == "":

@@ -56,7 +56,13 @@ func (k *kind) compareCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&c.given, "server", nil, "`server` as ADAPTER=URL,PID…; repeatable")
 	c.addCommonFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.run(cmd, b) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		servers, err := c.servers(cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		return c.report(cmd, b, servers)
+	}
 	return cmd
 }
 
@@ -64,14 +70,6 @@ func (k *kind) compareCommand() *cobra.Command {
 type comparison struct {
 	target
 	given []string
-}
-
-func (c *comparison) run(cmd *cobra.Command, b benchmark) error {
-	servers, err := c.servers(cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
-	return c.report(cmd, b, servers)
 }
 
 func (c *comparison) servers(details io.Writer) ([]*Measured, error) {
