@@ -64,8 +64,6 @@ var (
 	cureLimits = []Cure{{"tidegate.yaml", "limits: the one that is named; or more nodes"}}
 	cureClock  = []Cure{{"the machine", "chronyc tracking, or timedatectl set-ntp true"}}
 	cureEvict  = []Cure{{"redis.conf", "maxmemory-policy noeviction"}}
-	cureSave   = []Cure{{"redis.conf", `save ""`}}
-	cureAppend = []Cure{{"redis.conf", "appendfsync always"}, {"redis.conf", `or appendonly no, with save ""`}}
 	curePubSub = []Cure{{"redis.conf", "client-output-buffer-limit pubsub 32mb 8mb 60"}}
 	cureRefuse = []Cure{{"deploy/runbook.md", "TidegateRedisRefuses"}}
 )

@@ -61,19 +61,12 @@ func (e *examination) judgeSettings(server broker.Inspection) {
 	if policy, told := settings["maxmemory-policy"]; told && policy != "noeviction" {
 		e.find(cureEvict, "Redis at %s evicts keys when its memory is full (maxmemory-policy %s): histories lose messages silently.", server.Address, policy)
 	}
-	saves, told := settings["save"]
-	switch {
-	case settings["appendonly"] == "yes" && settings["appendfsync"] != "" && settings["appendfsync"] != "always":
-		e.find(cureAppend, "Redis at %s loses its newest messages in a crash (appendfsync %s), and reuses their positions for others.", server.Address, settings["appendfsync"])
-	case settings["appendonly"] == "no" && saves != "":
-		e.find(cureSave, "Redis at %s restarts from its last snapshot (save %s), and reuses the positions of later messages.", server.Address, saves)
-	}
 	limits, limited := settings["client-output-buffer-limit"]
 	if hard, soft, ok := limitsOfPubSub(limits); ok && (isTight(hard, leastHard) || isTight(soft, leastSoft)) {
 		e.find(curePubSub, "Redis at %s disconnects a node with %d bytes queued, or %d for some time (client-output-buffer-limit pubsub): a burst causes gaps.", server.Address, hard, soft)
 	}
-	if !told || !limited {
-		e.pass("persistence and output buffers of Redis at %s: this user may not run CONFIG GET; give the URL of a user that may", server.Address)
+	if !limited {
+		e.pass("output buffers of Redis at %s: this user may not run CONFIG GET; give the URL of a user that may", server.Address)
 	}
 }
 
