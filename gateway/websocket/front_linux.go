@@ -31,13 +31,14 @@ type front struct {
 	handler http.Handler
 	note    func(net.Conn, http.ConnState)
 	wall    *wall.Wall
-	idle    int32           // number of acceptors that wait for a connection when nothing happens
+	idle    int32           // number of acceptors that wait for a handshake when nothing happens
 	life    context.Context // canceled by Close
 	end     context.CancelFunc
 	others  chan accepted // what Accept returns
 
 	acceptors sync.WaitGroup
-	waiting   atomic.Int32 // acceptors that wait for a connection
+	waiting   atomic.Int32 // acceptors that have no handshake
+	turn      sync.Mutex   // held by the acceptor that accepts
 }
 
 type accepted struct {
@@ -115,17 +116,48 @@ func (f *front) accept() {
 	reader, block := bufio.NewReader(nil), make([]byte, headBytes)
 	for f.waiting.Load() < f.idle {
 		f.waiting.Add(1)
-		conn, err := f.Listener.Accept()
-		f.waiting.Add(-1)
-		if err == nil {
-			head := block[:peek(conn.(*net.TCPConn), block)]
-			if r := f.handshakeIn(head, reader); r != nil {
-				f.serve(&visit{conn: conn.(*net.TCPConn)}, head, r)
-				continue
-			}
+		v, head, r := f.next(block, reader)
+		left := f.waiting.Add(-1)
+		if r == nil {
+			return // the front is closed
 		}
-		if !f.pass(accepted{conn, err}) {
-			return
+		if left == 0 {
+			f.acceptors.Go(f.accept) // goes on if this handshake takes long
+		}
+		f.serve(v, head, r)
+	}
+}
+
+// next waits for a handshake, and passes on what else comes. It returns no request if the front
+// is closed.
+func (f *front) next(block []byte, reader *bufio.Reader) (v *visit, head []byte, r *http.Request) {
+	for {
+		conn := f.nextConn()
+		if conn == nil {
+			return nil, nil, nil
+		}
+		head := block[:peek(conn, block)]
+		if r := f.handshakeIn(head, reader); r != nil {
+			return &visit{conn: conn}, head, r
+		}
+		if !f.pass(accepted{conn, nil}) {
+			return nil, nil, nil
+		}
+	}
+}
+
+// nextConn accepts a connection, and passes on errors. It returns nil if the front is closed.
+// net/http pauses after each error, so nobody tries again before it has taken the last one.
+func (f *front) nextConn() *net.TCPConn {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	for {
+		conn, err := f.Listener.Accept()
+		if err == nil {
+			return conn.(*net.TCPConn)
+		}
+		if !f.pass(accepted{nil, err}) {
+			return nil
 		}
 	}
 }
@@ -156,12 +188,8 @@ func (f *front) handshakeIn(head []byte, reader *bufio.Reader) *http.Request {
 	return r
 }
 
-// serve answers the request r of a visit, whose head has not been read yet. If that takes long,
-// another acceptor goes on.
+// serve answers the request r of a visit, whose head has not been read yet.
 func (f *front) serve(v *visit, head []byte, r *http.Request) {
-	if f.waiting.Load() == 0 {
-		f.acceptors.Go(f.accept)
-	}
 	f.note(v.conn, http.StateNew)
 	defer func() { f.leave(v, recover()) }()
 	if _, err := io.ReadFull(v.conn, head); err != nil {

@@ -265,6 +265,69 @@ func TestFront_PassesOnWhatAcceptFailsWith(t *testing.T) {
 	}
 }
 
+// sickListener fails while it is sick. Else it accepts connections whose client has sent
+// something.
+type sickListener struct {
+	net.Listener
+	sick atomic.Bool
+}
+
+func (l *sickListener) Accept() (net.Conn, error) {
+	if l.sick.Load() {
+		return nil, errors.New("sick")
+	}
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		control, _ := conn.(*net.TCPConn).SyscallConn()
+		err = control.Read(func(uintptr) bool { return peek(conn.(*net.TCPConn), make([]byte, 1)) > 0 })
+	}
+	return conn, err
+}
+
+// net/http waits up to a second after each failure, so what is over must not be told once for
+// each acceptor.
+func TestFront_TellsOfFailuresOneAtATime(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	l := &sickListener{Listener: tcp}
+	began, goOn := make(chan struct{}), make(chan struct{})
+	mux := http.NewServeMux()
+	mux.Handle("/ws", endpoint{http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		began <- struct{}{}
+		<-goOn
+	})})
+	f := newFront(l, &http.Server{Handler: mux}, mux)
+	f.acceptors.Go(f.accept)
+	defer f.stop()
+	dial := func(request string) net.Conn {
+		client, err := net.Dial("tcp", tcp.Addr().String())
+		must(t, err)
+		t.Cleanup(func() { client.Close() })
+		io.WriteString(client, request)
+		return client
+	}
+	var clients []net.Conn
+	for range 20 {
+		clients = append(clients, dial(handshake))
+		<-began
+	}
+	l.sick.Store(true)
+	close(goOn)
+	for _, client := range clients {
+		io.Copy(io.Discard, client)
+	}
+	l.sick.Store(false)
+	dial("GET / HTTP/1.1\r\n")
+	failures := 0
+	for conn, err := f.Accept(); conn == nil; conn, err = f.Accept() {
+		t.Log(err)
+		failures++
+	}
+	if failures > 1 {
+		t.Errorf("%d failures are told, want at most one", failures)
+	}
+}
+
 // countingListener counts the connections that it has accepted.
 type countingListener struct {
 	net.Listener
