@@ -22,7 +22,8 @@ func (n *node) run(ctx context.Context) error {
 	defer end()
 	parts, working := errgroup.WithContext(life)
 	public, internal := n.newServer(n.publicRoutes(), n.publicConnections()), n.newServer(n.internalRoutes(), n.internalConnections())
-	parts.Go(func() error { return serveHTTP(public, n.front(public)) })
+	front := n.front(public) // before the end, which waits for it
+	parts.Go(func() error { return serveHTTP(public, front) })
 	parts.Go(func() error { return serveHTTP(internal, n.internal) })
 	parts.Go(func() error { return n.gateway.Run(working) })
 	parts.Go(func() error { return n.auth.Run(working) })
