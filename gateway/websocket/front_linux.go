@@ -116,32 +116,32 @@ func (f *front) accept() {
 	reader, block := bufio.NewReader(nil), make([]byte, headBytes)
 	for f.waiting.Load() < f.idle {
 		f.waiting.Add(1)
-		v, head, r := f.next(block, reader)
+		v := f.next(block, reader)
 		left := f.waiting.Add(-1)
-		if r == nil {
+		if v == nil {
 			return // the front is closed
 		}
 		if left == 0 {
 			f.acceptors.Go(f.accept) // goes on if this handshake takes long
 		}
-		f.serve(v, head, r)
+		f.serve(v)
 	}
 }
 
-// next waits for a handshake, and passes on what else comes. It returns no request if the front
-// is closed.
-func (f *front) next(block []byte, reader *bufio.Reader) (v *visit, head []byte, r *http.Request) {
+// next waits for a handshake, and passes on what else comes. It returns nil if the front is
+// closed.
+func (f *front) next(block []byte, reader *bufio.Reader) *visit {
 	for {
 		conn := f.nextConn()
 		if conn == nil {
-			return nil, nil, nil
+			return nil
 		}
 		head := block[:peek(conn, block)]
-		if r := f.handshakeIn(head, reader); r != nil {
-			return &visit{conn: conn}, head, r
+		if r := handshakeIn(head, reader); r != nil && f.hasEndpoint(r) {
+			return &visit{conn: conn, head: head, request: r}
 		}
 		if !f.pass(accepted{conn, nil}) {
-			return nil, nil, nil
+			return nil
 		}
 	}
 }
@@ -176,29 +176,23 @@ func (f *front) pass(a accepted) bool {
 	}
 }
 
-// handshakeIn returns the request that head consists of, or nil if it is to be left to net/http.
-func (f *front) handshakeIn(head []byte, reader *bufio.Reader) *http.Request {
-	r := handshakeIn(head, reader)
-	if r == nil {
-		return nil
-	}
-	if h, _ := f.routes.Handler(r); !isEndpoint(h) {
-		return nil
-	}
-	return r
+func (f *front) hasEndpoint(r *http.Request) bool {
+	h, _ := f.routes.Handler(r)
+	_, is := h.(endpoint)
+	return is
 }
 
-// serve answers the request r of a visit, whose head has not been read yet.
-func (f *front) serve(v *visit, head []byte, r *http.Request) {
+// serve reads the request of a visit, and answers it.
+func (f *front) serve(v *visit) {
 	f.note(v.conn, http.StateNew)
 	defer func() { f.leave(v, recover()) }()
-	if _, err := io.ReadFull(v.conn, head); err != nil {
+	if _, err := io.ReadFull(v.conn, v.head); err != nil {
 		return // the connection exceeds a limit, or is broken
 	}
-	r.RemoteAddr = v.conn.RemoteAddr().String()
-	f.handler.ServeHTTP(v, r.WithContext(f.life))
+	v.request.RemoteAddr = v.conn.RemoteAddr().String()
+	f.handler.ServeHTTP(v, v.request.WithContext(f.life))
 	if !v.hijacked {
-		v.send(r)
+		v.send()
 	}
 }
 
@@ -277,7 +271,11 @@ func isPlainHost(host string) bool {
 
 // visit is the ResponseWriter of a handshake. It sends no answer before the handler returns.
 type visit struct {
-	conn     *net.TCPConn
+	// Fixed at birth.
+	conn    *net.TCPConn
+	head    []byte // what the client has sent, and the acceptor has not read yet
+	request *http.Request
+
 	hijacked bool
 	header   http.Header
 	status   int // 0: not set
@@ -317,11 +315,11 @@ func (v *visit) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 const answerPatience = 10 * time.Second
 
 // send sends the answer of the handler, after which the connection ends.
-func (v *visit) send(r *http.Request) {
+func (v *visit) send() {
 	v.WriteHeader(http.StatusOK)
 	v.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	answer := http.Response{
-		StatusCode: v.status, ProtoMajor: 1, ProtoMinor: 1, Request: r, Header: v.header,
+		StatusCode: v.status, ProtoMajor: 1, ProtoMinor: 1, Request: v.request, Header: v.header,
 		Body: io.NopCloser(&v.body), ContentLength: int64(v.body.Len()), Close: true,
 	}
 	_ = v.conn.SetDeadline(time.Now().Add(answerPatience)) // fails only on a closed connection, as the rest does

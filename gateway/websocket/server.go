@@ -53,11 +53,6 @@ func (s *Server) Handler(greet Greet, subprotocols ...string) http.Handler {
 // endpoint is a handler of WebSockets.
 type endpoint struct{ http.Handler }
 
-func isEndpoint(h http.Handler) bool {
-	_, is := h.(endpoint)
-	return is
-}
-
 func (s *Server) handler(greet Greet, subprotocols []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.starting.Do(s.start)
