@@ -51,11 +51,10 @@ type accepted struct {
 // ConnState. All other connections are returned by Accept, with nothing read from them; so are
 // those whose first bytes are not one complete handshake in its usual form. The context of a
 // handshake's request is canceled when l is closed, not when its client leaves: do not use it
-// if a client may wait long for an answer. Without epoll, whose connections write the answer
-// themselves, Front returns l.
+// if a client may wait long for an answer.
 func (s *Server) Front(l net.Listener, server *http.Server, routes *http.ServeMux) net.Listener {
 	tcp, ok := l.(*net.TCPListener)
-	if s.starting.Do(s.start); !ok || s.epoll == nil {
+	if !ok {
 		return l
 	}
 	if control, err := tcp.SyscallConn(); err == nil {
@@ -269,7 +268,8 @@ func isPlainHost(host string) bool {
 	return host != "" && strings.Trim(host, hostBytes) == ""
 }
 
-// visit is the ResponseWriter of a handshake. It sends no answer before the handler returns.
+// visit is the ResponseWriter of a handshake. It sends no answer before the handler
+// returns or hijacks the connection.
 type visit struct {
 	// Fixed at birth.
 	conn    *net.TCPConn
@@ -305,23 +305,28 @@ func (v *visit) Write(p []byte) (int, error) {
 func (v *visit) SetReadDeadline(time.Time) error  { return nil }
 func (v *visit) SetWriteDeadline(time.Time) error { return nil }
 
-// Hijack implements http.Hijacker. Nothing is buffered, so the buffers are as small as can be.
+// Hijack implements http.Hijacker. It sends what WriteHeader has been told (portable), as
+// net/http does. Nothing is buffered, so the buffers are as small as can be.
 func (v *visit) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	v.hijacked = true
+	if v.status != 0 {
+		v.send()
+	}
 	return v.conn, bufio.NewReadWriter(bufio.NewReaderSize(v.conn, 16), bufio.NewWriterSize(v.conn, 16)), nil
 }
 
 // answerPatience is how long a client may take to read a refusal.
 const answerPatience = 10 * time.Second
 
-// send sends the answer of the handler, after which the connection ends.
+// send sends the answer. If that is a refusal, the connection ends.
 func (v *visit) send() {
 	v.WriteHeader(http.StatusOK)
 	v.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	answer := http.Response{
 		StatusCode: v.status, ProtoMajor: 1, ProtoMinor: 1, Request: v.request, Header: v.header,
-		Body: io.NopCloser(&v.body), ContentLength: int64(v.body.Len()), Close: true,
+		Body: io.NopCloser(&v.body), ContentLength: int64(v.body.Len()), Close: !v.hijacked,
 	}
-	_ = v.conn.SetDeadline(time.Now().Add(answerPatience)) // fails only on a closed connection, as the rest does
+	_ = v.conn.SetDeadline(time.Now().Add(answerPatience)) // these fail only on a closed connection
 	_ = answer.Write(v.conn)
+	_ = v.conn.SetDeadline(time.Time{})
 }
