@@ -39,10 +39,10 @@ func (b *Memory) Run(ctx context.Context, r Receiver) error {
 }
 
 func (b *Memory) Subscribe(ctx context.Context, channels ...string) error {
-	var not NotSubscribed
+	not := make(NotSubscribed)
 	for _, channel := range channels {
 		if err := b.channels.on(ctx, "subscribe", channel, func(c *memoryChannel) { c.subscribed = true }); err != nil {
-			not.add(channel, err)
+			not[channel] = err
 		}
 	}
 	return not.orNil()

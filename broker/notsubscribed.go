@@ -38,13 +38,6 @@ func WhyNot(err error, channel string) error {
 	return nil
 }
 
-func (n *NotSubscribed) add(channel string, why error) {
-	if *n == nil {
-		*n = make(NotSubscribed)
-	}
-	(*n)[channel] = why
-}
-
 // orNil returns n as an error, or nil if it is empty.
 func (n NotSubscribed) orNil() error {
 	if len(n) == 0 {

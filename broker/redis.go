@@ -118,10 +118,10 @@ func (b *Redis) Subscribe(ctx context.Context, channels ...string) error {
 		}
 	}
 	all.wait(ctx)
-	var not NotSubscribed
+	not := make(NotSubscribed)
 	for _, q := range all {
 		if q.failed != nil {
-			q.partition.giveUp(q, &not, fmt.Errorf("%w: %w", ErrUnavailable, q.failed))
+			q.partition.giveUp(q, not, fmt.Errorf("%w: %w", ErrUnavailable, q.failed))
 		}
 	}
 	return not.orNil()

@@ -126,6 +126,8 @@ func (r realm) keepFrom(delivered []string) string {
 	return ""
 }
 
+// decodeNotice decodes an entry of the realm's stream. The ID of a notice is the number of the
+// realm and the id in the stream, as in 17:1763845845123-0.
 func (r realm) decodeNotice(entry any) (n Notice, err error) {
 	parts, _ := entry.([]any)
 	if len(parts) != 2 {

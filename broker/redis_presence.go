@@ -329,9 +329,6 @@ func (r realm) keys() []string {
 
 func (r realm) hash(channel string) string { return r.prefix + channel + presenceSuffix }
 
-// The ID of a notice is the number of the realm and the id in the realm's stream, as in
-// 17:1763845845123-0.
-
 // texts returns the strings of a reply that is an array.
 func texts(reply any) []string {
 	list, _ := reply.([]any)

@@ -96,7 +96,7 @@ func (q *request) look() {
 
 // giveUp ends the subscriptions of a request that Redis has not confirmed, and adds them to
 // not with the reason why.
-func (p *partition) giveUp(q *request, not *NotSubscribed, why error) {
+func (p *partition) giveUp(q *request, not NotSubscribed, why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, name := range q.names {
@@ -104,7 +104,7 @@ func (p *partition) giveUp(q *request, not *NotSubscribed, why error) {
 		if s != nil && s.known() && s.leaves == 0 {
 			continue
 		}
-		not.add(name[len(p.prefix):], why)
+		not[name[len(p.prefix):]] = why
 		if s != nil && s.request == q {
 			p.part(name, s)
 		}

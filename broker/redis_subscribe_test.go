@@ -23,7 +23,7 @@ func (q asked) wait(ctx context.Context) error {
 	return q.failed
 }
 
-func (q asked) giveUp(not *NotSubscribed, reason error) { q.partition.giveUp(q.request, not, reason) }
+func (q asked) giveUp(not NotSubscribed, reason error) { q.partition.giveUp(q.request, not, reason) }
 
 func newCarried() carried {
 	s := newServers(RedisConfig{}.withDefaults(), newRedisNames("tidegate:", 1, false), redisTarget{})
@@ -87,8 +87,8 @@ func TestRequest_FailsOnALinkThatIsSilent(t *testing.T) {
 		if took := time.Since(began); err != errNoAnswer || took > 2*answerTimeout {
 			t.Errorf("%v after %v", err, took)
 		}
-		var not NotSubscribed
-		q.giveUp(&not, err)
+		not := make(NotSubscribed)
+		q.giveUp(not, err)
 		if len(not) != 1 || not["b"] != errNoAnswer {
 			t.Errorf("not subscribed: %v; want b alone", not)
 		}
@@ -106,7 +106,7 @@ func TestRequest_EndsWithItsContextAndWithTheLink(t *testing.T) {
 	if err := q.wait(ctx); err != context.Canceled {
 		t.Errorf("%v, want that the context has ended", err)
 	}
-	q.giveUp(new(NotSubscribed), context.Canceled)
+	q.giveUp(make(NotSubscribed), context.Canceled)
 	q = l.ask("a", "b")
 	reason := errors.New("away")
 	l.fail(l.link.carrier, reason)
@@ -123,8 +123,8 @@ func TestRequest_OfAChannelThatAnotherWaitsFor(t *testing.T) {
 	first, second := l.ask("a"), l.ask("a", "b")
 	batch := l.next()
 	l.confirm(batch[1:]) // b
-	var not NotSubscribed
-	second.giveUp(&not, second.wait(t.Context()))
+	not := make(NotSubscribed)
+	second.giveUp(not, second.wait(t.Context()))
 	if len(not) != 1 || not["a"] != errBusy {
 		t.Errorf("not subscribed: %v; want a alone", not)
 	}
@@ -198,8 +198,8 @@ func TestRequest_FailsOnALinkThatIsDownWhereTheSubscriptionLingers(t *testing.T)
 		l.unsubscribe(l.prefix + "left")
 		again := l.ask("kept", "left")
 		err := again.wait(t.Context())
-		var not NotSubscribed
-		again.giveUp(&not, err)
+		not := make(NotSubscribed)
+		again.giveUp(not, err)
 		if len(not) != 1 || not["left"] != errNoAnswer {
 			t.Errorf("not subscribed: %v; want what lingers", not)
 		}
