@@ -16,39 +16,18 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.drain.begin(began.Add(g.drain.pacing() + EndPatience))
 	sessions := g.sessions.all()
 	g.log.Info("draining", "sessions", len(sessions), "window", g.drain.window)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	closed := make(chan struct{})
-	g.background.Go(func() {
-		defer close(closed)
-		g.closeNotified(ctx, sessions, began)
-	})
 	for i, s := range sessions {
 		if !pause.Until(ctx, g.drain.due(i, len(sessions), began)) {
-			break
+			return ctx.Err()
 		}
 		s.tell(Reconnect{Within: leavePatience})
+		time.AfterFunc(leavePatience, func() { s.Close(Draining) })
 	}
-	select {
-	case <-g.sessions.gone():
-		return nil
-	case <-closed:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// closeNotified closes each session leavePatience after its notice. Sessions that opened
-// while the drain began are closed last.
-func (g *Gateway) closeNotified(ctx context.Context, sessions []*Session, began time.Time) {
-	for i, s := range sessions {
-		if !pause.Until(ctx, g.drain.due(i, len(sessions), began).Add(leavePatience)) {
-			return
+	_ = pause.Await(ctx, g.sessions.gone(), leavePatience)
+	if ctx.Err() == nil {
+		for _, s := range g.sessions.all() { // those that opened while the drain began
+			s.Close(Draining)
 		}
-		s.Close(Draining)
 	}
-	for _, s := range g.sessions.all() {
-		s.Close(Draining)
-	}
+	return ctx.Err()
 }

@@ -166,8 +166,6 @@ func (g *Gateway) closeAll() {
 	for _, s := range g.sessions.all() {
 		s.Close(Draining)
 	}
-	select {
-	case <-g.sessions.gone():
-	case <-time.After(min(endPatience, time.Until(g.drain.lastWord())/4)): // leave time for the others to finish
-	}
+	patience := min(endPatience, time.Until(g.drain.lastWord())/4) // leave time for the others to finish
+	_ = pause.Await(context.Background(), g.sessions.gone(), patience)
 }
