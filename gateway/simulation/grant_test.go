@@ -532,9 +532,9 @@ func (d *door) end(session string) time.Time {
 
 // addFickle adds clients with a grantedTongue, and channels for some of them.
 func (w *world) addFickle(random *rand.Rand) {
-	own, lone := newStream(w, "kept:c", 120*time.Millisecond), newStream(w, "kept:d", 800*time.Millisecond) // often, a node has no client on them
-	own.fill(2500)
-	lone.fill(1500)
+	own, lone := newStream(w, "kept:c", 160*time.Millisecond), newStream(w, "kept:d", 800*time.Millisecond) // often, a node has no client on them
+	own.fill(2300)
+	lone.fill(1100)
 	for i, kind := range []string{"steady", "steady", "slow", "vanishing", "steady", "steady", "wandering", "steady", "steady", "passing"} {
 		c := newClient(w, fmt.Sprintf("granted%d-%s", i, kind), kind, grantedTongue{}, w.streams[random.IntN(len(w.streams))])
 		switch {
