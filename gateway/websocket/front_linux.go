@@ -101,10 +101,19 @@ func (f *front) Close() error {
 	return f.Listener.Close()
 }
 
-// stop closes the front, and waits until it serves no handshake any more.
+// stop closes the front, and waits until it serves no handshake any more. As http.Server.Close
+// does, it leaves behind handlers that do not heed their context, but not before lastPatience.
 func (f *front) stop() {
 	_ = f.Close() // fails if it has been closed before
-	f.acceptors.Wait()
+	served := make(chan struct{})
+	go func() {
+		f.acceptors.Wait()
+		close(served)
+	}()
+	select {
+	case <-served:
+	case <-time.After(lastPatience):
+	}
 }
 
 // headBytes is the most that a handshake may take here.

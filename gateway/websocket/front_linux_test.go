@@ -222,6 +222,25 @@ func TestFront_StopCancelsHandshakesInProgress(t *testing.T) {
 	}
 }
 
+// Such as one that waits for an issuer's keys, whose fetch others wait for too.
+func TestFront_StopLeavesBehindWhoDoesNotHeedIt(t *testing.T) {
+	n := startFront(t, gateway.Config{}, asIs, nil)
+	began, goOn := make(chan struct{}), make(chan struct{})
+	n.mux.Handle("/deaf", n.webSocket.Handler(func(*http.Request) (gateway.Hello, error) {
+		close(began)
+		<-goOn
+		return gateway.Hello{}, badRequest("too late")
+	}))
+	r := n.dialRaw()
+	r.send(strings.Replace(handshake, "/ws", "/deaf", 1))
+	<-began
+	n.webSocket.fronts[0].stop() // returns
+	close(goOn)
+	if got := r.expectStatus(); got != http.StatusBadRequest {
+		t.Errorf("status %d", got)
+	}
+}
+
 // brokenListener fails a number of times before it accepts.
 type brokenListener struct {
 	net.Listener
