@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tidegate/gateway"
 )
 
@@ -48,23 +50,27 @@ func (s *states) of(client net.Addr) (seen []http.ConnState) {
 	return slices.Clone(seen)
 }
 
-// startFront runs a node with a front whose server has a handler and a hook.
-func startFront(t *testing.T, c gateway.Config, wrap func(http.Handler) http.Handler, note func(net.Conn, http.ConnState)) *node {
+// startFront runs a node with a front whose server has a hook.
+func startFront(t *testing.T, c gateway.Config, note func(net.Conn, http.ConnState)) *node {
 	t.Helper()
 	n := newNode(t, c)
-	n.server = httptest.NewUnstartedServer(wrap(n.mux))
+	n.server = httptest.NewUnstartedServer(n.mux)
 	n.server.Config.ConnState = note
-	n.server.Listener = n.webSocket.Front(n.server.Listener, n.server.Config, n.mux)
+	tcp := n.server.Listener.(*net.TCPListener)
+	n.server.Listener = n.webSocket.Front(tcp, n.server.Config, n.mux)
+	control, err := tcp.SyscallConn()
+	must(t, err)
+	must(t, control.Control(func(fd uintptr) { // a client of the test may be held up for a second
+		must(t, unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 60))
+	}))
 	n.server.Start()
 	return n
 }
 
-func asIs(h http.Handler) http.Handler { return h }
-
 // What the front serves itself is never active for net/http.
 func TestFront_ServesPlainHandshakesItself(t *testing.T) {
 	var told states
-	n := startFront(t, gateway.Config{}, asIs, told.note)
+	n := startFront(t, gateway.Config{}, told.note)
 	n.mux.HandleFunc("/other", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "other") })
 	ours := []http.ConnState{http.StateNew, http.StateHijacked}
 	long := strings.Replace(handshake, "\r\n\r\n", "\r\nCookie: "+strings.Repeat("c", headBytes)+"\r\n\r\n", 1)
@@ -114,7 +120,7 @@ func TestFront_ServesPlainHandshakesItself(t *testing.T) {
 
 func TestFront_RefusesWithACompleteAnswer(t *testing.T) {
 	var told states
-	n := startFront(t, gateway.Config{}, asIs, told.note)
+	n := startFront(t, gateway.Config{}, told.note)
 	r := n.dialRaw()
 	r.send(strings.Replace(handshake, "Host: x", "Host: x\r\nAuthorization: Bearer bad", 1))
 	response, err := http.ReadResponse(r.r, nil)
@@ -136,7 +142,7 @@ func TestFront_RefusesWithACompleteAnswer(t *testing.T) {
 
 // A server's hook closes a connection that exceeds a limit.
 func TestFront_HookMayCloseAConnection(t *testing.T) {
-	n := startFront(t, gateway.Config{}, asIs, func(conn net.Conn, state http.ConnState) {
+	n := startFront(t, gateway.Config{}, func(conn net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			conn.Close()
 		}
@@ -152,7 +158,7 @@ func TestFront_HookMayCloseAConnection(t *testing.T) {
 func TestFront_APanicEndsThatConnectionOnly(t *testing.T) {
 	var log bytes.Buffer
 	var told states
-	n := startFront(t, gateway.Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, asIs, told.note)
+	n := startFront(t, gateway.Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, told.note)
 	n.mux.Handle("/boom", n.webSocket.Handler(func(*http.Request) (gateway.Hello, error) { panic("boom") }))
 	n.mux.Handle("/abort", n.webSocket.Handler(func(*http.Request) (gateway.Hello, error) { panic(http.ErrAbortHandler) }))
 	for _, path := range []string{"/boom", "/abort"} {
@@ -170,7 +176,7 @@ func TestFront_APanicEndsThatConnectionOnly(t *testing.T) {
 // Handshakes that take long do not hold up others. When they have ended, only so many
 // acceptors are left as wait when nothing happens.
 func TestFront_SlowHandshakesHoldUpNobody(t *testing.T) {
-	n := startFront(t, gateway.Config{}, asIs, nil)
+	n := startFront(t, gateway.Config{}, nil)
 	began, goOn := make(chan struct{}), make(chan struct{})
 	n.mux.Handle("/slow", n.webSocket.Handler(func(r *http.Request) (gateway.Hello, error) {
 		began <- struct{}{}
@@ -198,7 +204,7 @@ func TestFront_SlowHandshakesHoldUpNobody(t *testing.T) {
 }
 
 func TestFront_StopCancelsHandshakesInProgress(t *testing.T) {
-	n := startFront(t, gateway.Config{}, asIs, nil)
+	n := startFront(t, gateway.Config{}, nil)
 	began, ended := make(chan struct{}), make(chan error, 1)
 	n.mux.Handle("/slow", n.webSocket.Handler(func(r *http.Request) (gateway.Hello, error) {
 		close(began)
@@ -224,7 +230,7 @@ func TestFront_StopCancelsHandshakesInProgress(t *testing.T) {
 
 // Such as one that waits for an issuer's keys, whose fetch others wait for too.
 func TestFront_StopLeavesBehindWhoDoesNotHeedIt(t *testing.T) {
-	n := startFront(t, gateway.Config{}, asIs, nil)
+	n := startFront(t, gateway.Config{}, nil)
 	began, goOn := make(chan struct{}), make(chan struct{})
 	n.mux.Handle("/deaf", n.webSocket.Handler(func(*http.Request) (gateway.Hello, error) {
 		close(began)
