@@ -255,7 +255,7 @@ func (grantedTongue) enter(c *client, id int, cursor string, recovered bool) {
 	}
 	f.isOn.Store(true)
 	f.whole, f.behind = nil, cursor
-	if f.stalls = (time.Time{}); !f.lost && c.kind != "slow" && c.random.IntN(4) > 0 {
+	if f.stalls = (time.Time{}); !f.lost && c.kind != "slow" && c.random.IntN(8) > 0 {
 		c.watch()
 	}
 }
@@ -532,8 +532,8 @@ func (d *door) end(session string) time.Time {
 
 // addFickle adds clients with a grantedTongue, and channels for some of them.
 func (w *world) addFickle(random *rand.Rand) {
-	own, lone := newStream(w, "kept:c", 160*time.Millisecond), newStream(w, "kept:d", 800*time.Millisecond) // often, a node has no client on them
-	own.fill(2300)
+	own, lone := newStream(w, "kept:c", 120*time.Millisecond), newStream(w, "kept:d", 800*time.Millisecond) // often, a node has no client on them
+	own.fill(2500)
 	lone.fill(1100)
 	for i, kind := range []string{"steady", "steady", "slow", "vanishing", "steady", "steady", "wandering", "steady", "steady", "passing"} {
 		c := newClient(w, fmt.Sprintf("granted%d-%s", i, kind), kind, grantedTongue{}, w.streams[random.IntN(len(w.streams))])
