@@ -25,9 +25,9 @@ parses, otherwise as text (without the final newline), or as binary if it is not
 Prints the message's cursor when the gateway has confirmed it; on a channel without
 history there is none.
 
-With --lines, each line of standard input is a message. While the gateway is down, or has
-limited the rate, it waits and continues where it was. A line that is too long for the
-gateway is reported on standard error and left out.`,
+With --lines, each line of standard input is a message. While the gateway is down, it waits
+and continues where it was. A line that is too long for the gateway is reported on standard
+error and left out.`,
 		Example: `  tidegate publish chat:lobby '{"text":"hi"}'
   tidegate publish chat:lobby hello --event greeting
   seq 1000 | tidegate publish numbers --lines`,
@@ -47,6 +47,7 @@ gateway is reported on standard error and left out.`,
 	flags.StringVar(&p.message.Key, "key", "", "idempotency `key`: publishes with the same key within 5 minutes have effect once")
 	flags.DurationVar(&p.timeout, "timeout", 10*time.Second, "how long to retry; ignored with --lines, which waits for the gateway")
 	flags.BoolVar(&p.lines, "lines", false, "publish each line of standard input as a message")
+	p.pace.addFlags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("lines", "key")
 	return cmd
 }
@@ -54,6 +55,7 @@ gateway is reported on standard error and left out.`,
 // publishing holds the command line's options.
 type publishing struct {
 	connection
+	pace
 	message      client.Message // without the payload
 	lines        bool
 	noJSON       bool // JSON is text, too

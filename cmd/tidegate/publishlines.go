@@ -9,6 +9,9 @@ import (
 	"io"
 	"time"
 
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
 	"tidegate/gateway/client"
 )
 
@@ -20,6 +23,21 @@ const (
 	// lastWait is how long to wait for outstanding confirmations at the end.
 	lastWait = 5 * time.Second
 )
+
+// pace is the rate at which a command publishes lines. The gateway refuses what comes faster than
+// it allows, and what is sent again then is overtaken by later lines.
+type pace struct{ perSecond float64 }
+
+func (p *pace) addFlags(cmd *cobra.Command) {
+	cmd.Flags().Float64Var(&p.perSecond, "rate", 90, "at most `N` lines a second (0: any), less than the gateway's limits.commands_per_second")
+}
+
+func (p pace) limiter() *rate.Limiter {
+	if p.perSecond <= 0 {
+		return rate.NewLimiter(rate.Inf, 1)
+	}
+	return rate.NewLimiter(rate.Limit(p.perSecond), 1)
+}
 
 // underway is a message that is not confirmed yet.
 type underway struct {
@@ -101,7 +119,11 @@ func endOfReading(reading context.Context) error {
 
 // beginLines returns the error that ended it: next's, ctx's or that of a publish.
 func (p *publishing) beginLines(ctx context.Context, c *client.Client, next lines, messages chan<- underway) error {
+	limiter := p.limiter()
 	for {
+		if err := limiter.Wait(ctx); err != nil {
+			return err
+		}
 		line, err := next(ctx)
 		if err != nil {
 			return err

@@ -16,9 +16,9 @@ func newTailCommand() *cobra.Command {
 		Use:   "tail FILE --channel CHANNEL",
 		Short: "Publish each line that is appended to a file",
 		Long: `Publish each line that is appended to FILE as a text message, until it is interrupted.
-Follows the file when it is rotated or truncated. While the gateway is down, or has limited
-the rate, it waits and continues where it was. A line that is not UTF-8 is published as
-binary. A line that is too long for the gateway is reported on standard error and left out.`,
+Follows the file when it is rotated or truncated. While the gateway is down, it waits and
+continues where it was. A line that is not UTF-8 is published as binary. A line that is too
+long for the gateway is reported on standard error and left out.`,
 		Example: `  tidegate tail /var/log/nginx/access.log --channel logs:web`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -29,6 +29,7 @@ binary. A line that is too long for the gateway is reported on standard error an
 	t.connection.addFlags(cmd)
 	cmd.Flags().StringVar(&t.message.Channel, "channel", "", "`channel` to publish to")
 	cmd.Flags().BoolVar(&t.fromStart, "from-start", false, "start with the existing lines of the file")
+	t.pace.addFlags(cmd)
 	_ = cmd.MarkFlagRequired("channel") // fails only if the flag does not exist
 	return cmd
 }

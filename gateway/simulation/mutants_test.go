@@ -36,7 +36,7 @@ var mutants = []mutant{
 	{"an offset of the former epoch is not cut to where that ended", "broker/script.go", "math.min(after, tonumber(last)) or 0", "after + 1 or 0"},
 	{"a node that missed something on a channel without history does not say so", "gateway/internal/hub/repair.go", "if ch.past == nil || ch.Missed() || !ch.keepsHistory() {", "if false {"},
 	{"a repair gives again what the audience has", "gateway/internal/hub/repair.go", "ch.Follow(e, time.Now()) {", "ch.Follow(e, time.Now()) || true {"},
-	{"a loss that a repair finds is not told", "gateway/internal/hub/repair.go", "	case r.ch.Merge(page):\n		r.ch.announceGap()", "	case r.ch.Merge(page):"},
+	{"a loss that a repair finds is not told", "gateway/internal/hub/repair.go", "		r.counted = true\n		r.ch.announceGap()\n", "		r.counted = true\n"},
 	{"a gap does not begin a repair", "gateway/internal/hub/receive.go", "	case timeline.Gap:\n		ch.runRepair()", "	case timeline.Gap:"},
 	{"who resumes is not given the first of what it missed", "gateway/internal/hub/resume.go", "	for _, e := range step.Entries {\n", "	for i, e := range step.Entries {\n		if i == 0 && len(step.Entries) > 1 {\n			c.from.Take(e)\n			continue\n		}\n"},
 	{"who cannot be brought the rest stays connected", "gateway/internal/hub/resume.go", "		c.Sub.by.Dismiss(Dismissal{Why: ErrMissed})\n", ""},
