@@ -80,7 +80,7 @@ func newFront(l net.Listener, server *http.Server, routes *http.ServeMux) *front
 }
 
 // deferAccept makes the kernel report a connection when its client has sent something, or after
-// a second (tcp(7)).
+// a second or a few (tcp(7)). If the node ends before that, a client learns it when it sends.
 func deferAccept(fd uintptr) {
 	_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1)
 }
