@@ -750,3 +750,31 @@ func TestSession_TakesAPlaceOfItsRoomUntilItIsOver(t *testing.T) {
 	other.End(nil)
 	full.End(nil)
 }
+
+// A gap tells a slow client of what is dropped for it: many channels may have one at once.
+func TestSession_SlowClientOfManyConflatedChannelsLivesThroughAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLossy()
+		n := startNode(t, gateway.Config{
+			Broker: l, Rules: rules.List{{Match: "*", Subscribe: rules.Anyone, Conflate: true}}, Limits: gateway.Limits{OutboxBytes: 4096},
+		})
+		var channels []string
+		for i := range 20 {
+			channels = append(channels, fmt.Sprint("ticker:", i))
+		}
+		p := n.listen(channels...)
+		resume := p.stall()
+		for _, channel := range slices.Repeat(channels, 3) {
+			n.publish(channel, "%s", strings.Repeat("x", 500))
+			synctest.Wait()
+		}
+		l.Gap(channels, errCut)
+		synctest.Wait()
+		resume()
+		n.publish(channels[0], "100")
+		p.expect("message ticker:0 100")
+		if gaps := strings.Count(strings.Join(p.lines(), "\n"), "gap ticker:"); gaps != len(channels) {
+			t.Errorf("it heard of %d gaps, want %d", gaps, len(channels))
+		}
+	})
+}

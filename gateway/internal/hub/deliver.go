@@ -106,12 +106,24 @@ func (ch *Channel) sendNews(a *audience, frame Frame, n *News) {
 		if m.of.skipsNews(n, frame.Others) {
 			continue
 		}
-		if n.Kind == Gap { // what waits of a conflated channel was published before
-			woken.add(m, m.out.QueueLatest(ch, ch.all.Outboxes))
+		if n.Kind == Gap {
+			woken.add(m, ch.queueLatest(m.out))
 		}
 		woken.add(m, push(m.out, frame.Data, ch.all.Outboxes))
 	}
 	woken.rouse()
+}
+
+// queueLatest queues what waits of a conflated channel, because it was published before the gap
+// that follows. If there is no room, it is lost, as the gap says: half of the room is for what
+// cannot be replaced, and many channels may have a gap at once.
+func (ch *Channel) queueLatest(o *outbox.Outbox) outbox.Verdict {
+	boxes := ch.all.Outboxes
+	if o.Room(boxes.Limit/2, boxes) == nil {
+		return o.QueueLatest(ch, boxes)
+	}
+	o.DropLatest(ch)
+	return outbox.Waits
 }
 
 // announceGap tells the audience, if it is not empty, that messages are lost. The caller

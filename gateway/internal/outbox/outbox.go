@@ -160,8 +160,8 @@ func (o *Outbox) pushLatest(channel any, frame []byte, all *Pool, receipt Receip
 	return Waits, was
 }
 
-// QueueLatest appends the waiting message of a channel that no longer conflates to the
-// queue, as an ordinary message.
+// QueueLatest appends the waiting message of a conflated channel, if any, to the queue, as an
+// ordinary message.
 func (o *Outbox) QueueLatest(channel any, all *Pool) Verdict {
 	o.mu.Lock()
 	defer o.mu.Unlock()
