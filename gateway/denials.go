@@ -25,6 +25,7 @@ type Denials struct {
 
 	list    atomic.Pointer[denials.List]
 	version uint64        // version of the register that list was read from; owned by the goroutine that holds reading
+	lost    []Denial      // those that the register has lost and has yet to get again; owned like version
 	reading chan struct{} // a semaphore: its holder may read the register
 	read    atomic.Bool   // the register has been read
 }

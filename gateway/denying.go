@@ -128,6 +128,9 @@ func (d *Denials) renew(ctx context.Context) error {
 	}
 	entries, version, err := d.register.Entries(ctx, d.version)
 	if err == nil && version < d.version && d.read.Load() {
+		d.lost = d.All()
+	}
+	if err == nil && len(d.lost) > 0 {
 		if err = d.enterLost(ctx, entries); err == nil {
 			entries, version, err = d.register.Entries(ctx, d.version)
 		}
@@ -145,22 +148,27 @@ func (d *Denials) renew(ctx context.Context) error {
 }
 
 // enterLost enters what this node knows to be denied and the register, which has gone back to an
-// older version, does not have: Redis has lost it.
+// older version, does not have: Redis has lost it. After an error the rest stays in lost.
 func (d *Denials) enterLost(ctx context.Context, entries []broker.Entry) error {
 	there := make(map[string]bool, len(entries))
 	for _, entry := range entries {
 		there[entry.Name] = true
 	}
-	lost := slices.DeleteFunc(d.All(), func(of Denial) bool { return there[of.ID()] })
-	for i := range lost {
-		if err := d.enter(ctx, &lost[i]); err != nil && !errors.Is(err, broker.ErrRegisterFull) {
+	d.lost = slices.DeleteFunc(d.lost, func(of Denial) bool { return there[of.ID()] })
+	entered := 0
+	defer func() {
+		if entered > 0 {
+			d.log.Warn("Redis had lost bans or revocations: they are in force again", "lost", entered)
+		}
+	}()
+	for i := range d.lost {
+		if err := d.enter(ctx, &d.lost[i]); err != nil && !errors.Is(err, broker.ErrRegisterFull) {
+			d.lost = d.lost[i:]
 			return err
 		}
+		entered++
 	}
-	if len(lost) == 0 {
-		return nil
-	}
-	d.log.Warn("Redis had lost bans or revocations: they are in force again", "lost", len(lost))
+	d.lost = nil
 	return nil
 }
 

@@ -2,12 +2,16 @@ package gateway_test
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"tidegate/broker"
 	"tidegate/broker/brokertest"
 	"tidegate/gateway"
 	"tidegate/gateway/rules"
@@ -127,6 +131,30 @@ func TestDenying_HoldsWhenRedisHasLostIt(t *testing.T) {
 	}
 }
 
+// Redis may fail again while what it had lost is entered.
+func TestDenying_HoldsWhenRedisHasLostItAndFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &lossyRegister{entries: make(map[string]broker.Entry), takes: 100}
+		n := startNode(t, gateway.Config{Register: r})
+		users := []string{"alice", "bob", "carol"}
+		for _, user := range users {
+			if _, err := n.Denials.Deny(t.Context(), &backend, gateway.Denial{User: user}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		r.forget()
+		time.Sleep(5 * time.Second)
+		for _, user := range users {
+			_, err := n.tryConnect(gateway.Hello{Principal: gateway.Principal{User: user}})
+			wantCode(t, err, gateway.Forbidden)
+		}
+		if len(r.entries) != len(users) {
+			t.Errorf("%d bans are in the register, want %d", len(r.entries), len(users))
+		}
+	})
+}
+
 func TestDenying_WithoutARegisterThereIsNone(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	_, err := n.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"})
@@ -239,4 +267,50 @@ func TestDenying_ABannedAddressSendsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.expect("pong")
+}
+
+// lossyRegister is a register whose server may lose everything, and then fail. Its versions are like
+// those in Redis.
+type lossyRegister struct {
+	mu      sync.Mutex
+	entries map[string]broker.Entry
+	version uint64
+	takes   int // how many more entries it takes before it fails once
+}
+
+func (r *lossyRegister) Entries(_ context.Context, unless uint64) ([]broker.Entry, uint64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.version == unless {
+		return nil, r.version, nil
+	}
+	return slices.Collect(maps.Values(r.entries)), r.version, nil
+}
+
+func (r *lossyRegister) Enter(_ context.Context, name string, value []byte, lasts time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.takes--; r.takes == -1 {
+		return broker.ErrUnavailable
+	}
+	r.entries[name] = broker.Entry{Name: name, Value: value, Expires: time.Now().Add(lasts)}
+	r.change()
+	return nil
+}
+
+func (r *lossyRegister) Strike(_ context.Context, name string) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, existed := r.entries[name]
+	delete(r.entries, name)
+	r.change()
+	return existed, nil
+}
+
+func (r *lossyRegister) change() { r.version = max(r.version+1, uint64(time.Now().UnixMilli())) }
+
+func (r *lossyRegister) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.entries, r.version, r.takes = make(map[string]broker.Entry), 0, 1
 }
