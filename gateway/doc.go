@@ -103,7 +103,7 @@
 // A goroutine that holds one of the following takes no lock but Group, of background
 // goroutines:
 //
-//	Sessions, Dialects, Publishing, Gathering, InLine, Outbox, Line, Archive,
+//	Sessions, Departing, Dialects, Publishing, Gathering, InLine, Outbox, Line, Archive,
 //	Rates, Bucket, Nodes,
 //	Lane, Connection, Masters, Trust, Processes, Flights, Refusals, Register,
 //	Group

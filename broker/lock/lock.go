@@ -30,6 +30,7 @@ type (
 	Relay          struct{}
 
 	Sessions   struct{}
+	Departing  struct{}
 	Dialects   struct{}
 	Publishing struct{}
 	Gathering  struct{}
@@ -60,7 +61,7 @@ func Order() []any {
 		Channel{}, Traced{}, Session{}, Places{}, Shard{}, Attendance{},
 		Link{}, Partition{}, Questions{}, Answers{}, Connections{}, Sender{}, Relay{},
 
-		Sessions{}, Dialects{}, Publishing{}, Gathering{}, InLine{}, Outbox{}, Line{}, Archive{},
+		Sessions{}, Departing{}, Dialects{}, Publishing{}, Gathering{}, InLine{}, Outbox{}, Line{}, Archive{},
 		Rates{}, Bucket{}, Nodes{},
 		Lane{}, Connection{}, Masters{}, Trust{}, Processes{}, Flights{}, Refusals{}, Register{},
 		Group{},

@@ -26,19 +26,12 @@ func (h *Hub) hold(name string) *Channel {
 // channel with history lingers for departLinger, so that a client that comes back soon, as
 // long polling does, finds its position and its tail.
 func (h *Hub) letGo(ch *Channel) {
-	if !ch.keepsHistory() || h.shard(ch.name).holds(ch) > 1 {
-		h.release(ch)
+	if ch.keepsHistory() && h.shard(ch.name).holds(ch) == 1 {
+		h.departing.add(ch, time.Now())
 		return
 	}
-	time.AfterFunc(departLinger, func() {
-		if h.Life.Err() == nil {
-			h.Background.Go(func() { h.release(ch) })
-		}
-	})
+	h.release(ch)
 }
-
-// departLinger is how long a channel with history is kept after its last session has left.
-const departLinger = time.Second
 
 // release undoes one hold immediately.
 func (h *Hub) release(ch *Channel) {
@@ -104,5 +97,45 @@ func (ch *Channel) retire() {
 	}
 }
 
+// add takes over the caller's hold of ch.
+func (d *departing) add(ch *Channel, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = append(d.queue, departure{ch, now})
+}
+
+// departLinger is how long a channel with history is kept after its last session has left.
+const departLinger = time.Second
+
+// due removes and returns the channels that have lingered for departLinger.
+func (d *departing) due(now time.Time) (due []*Channel) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.queue) > 0 && now.Sub(d.queue[0].since) >= departLinger {
+		due = append(due, d.queue[0].ch)
+		d.queue[0] = departure{}
+		d.queue = d.queue[1:]
+	}
+	return due
+}
+
+// releaseDeparted releases the channels to which nobody has come back, one after the other,
+// however many they are. It does not wait for the broker; a release waits while a session is
+// joining the same channel.
+func (h *Hub) releaseDeparted(now time.Time) {
+	due := h.departing.due(now)
+	if len(due) == 0 {
+		return
+	}
+	h.Background.Go(func() {
+		for _, ch := range due {
+			h.release(ch)
+		}
+	})
+}
+
 // Sweep does periodic cleanup. It must be called once a second.
-func (h *Hub) Sweep(now time.Time) { h.timelines.Sweep(now) }
+func (h *Hub) Sweep(now time.Time) {
+	h.releaseDeparted(now)
+	h.timelines.Sweep(now)
+}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"tidegate/broker/lock"
 )
@@ -14,6 +15,8 @@ type Hub struct {
 	shared
 	seed   maphash.Seed
 	shards [64]shard
+
+	departing departing
 
 	channels      atomic.Int64
 	subscriptions atomic.Int64
@@ -74,4 +77,16 @@ func (s *shard) list() []*Channel {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.AppendSeq(make([]*Channel, 0, len(s.channels)), maps.Values(s.channels))
+}
+
+// departing holds the channels with history that have no subscriber any more, until they are
+// released. It has one hold of each. It is safe for concurrent use.
+type departing struct {
+	mu    lock.Mutex[lock.Departing]
+	queue []departure // ordered by since
+}
+
+type departure struct {
+	ch    *Channel
+	since time.Time
 }

@@ -357,13 +357,50 @@ func TestHub_ADepartedChannelWithHistoryIsKeptForAMoment(t *testing.T) {
 		a := w.enter("a", Join{})
 		w.Release(&a.sub)
 		time.Sleep(departLinger - time.Millisecond)
+		w.Sweep(time.Now())
+		synctest.Wait()
 		if w.Channels() != 1 {
 			t.Errorf("%d channels are left at once, want 1", w.Channels())
 		}
 		time.Sleep(time.Millisecond)
+		w.Sweep(time.Now())
 		synctest.Wait()
 		if w.Channels() != 0 {
 			t.Errorf("%d channels are left in the end", w.Channels())
+		}
+	})
+}
+
+// takingLeave is a broker that takes a while to unsubscribe, and knows how many ask for that at once.
+type takingLeave struct {
+	Broker
+	now, most int
+}
+
+func (l *takingLeave) Unsubscribe(context.Context, string) error {
+	l.now++
+	l.most = max(l.most, l.now)
+	time.Sleep(time.Millisecond)
+	l.now--
+	return nil
+}
+
+// All clients may leave at once: a goroutine for each of their channels would take gigabytes.
+func TestHub_DepartedChannelsAreReleasedOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, keeping, 0)
+		leaving := &takingLeave{Broker: w.Broker}
+		w.Broker = leaving
+		for i := range 100 {
+			j := &Join{ch: w.hold(fmt.Sprint("room:", i))}
+			w.MakeLive(t.Context(), []*Join{j})
+			w.letGo(j.ch)
+		}
+		time.Sleep(departLinger)
+		w.Sweep(time.Now())
+		w.Background.Wait()
+		if w.Channels() != 0 || leaving.most != 1 {
+			t.Errorf("%d channels are left, %d were released at once", w.Channels(), leaving.most)
 		}
 	})
 }
