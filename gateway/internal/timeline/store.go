@@ -15,14 +15,16 @@ import (
 //
 // The archive caches pages of history that do not fit into a channel's tail, for a few
 // seconds. When many clients resume at once and need the same pages, each page is read once.
+// While the tails are full these may be thousands of small pages, each of another channel.
 type Store struct {
 	tails  atomic.Int64 // weight of all tails
 	latest atomic.Int64 // weight of all Latest messages
 
 	// Guarded by mu.
 	mu       lock.Mutex[lock.Archive]
-	archived int     // weight of all pages
-	pages    []*page // in the order in which they were read
+	archived int                   // weight of all pages
+	pages    map[*Timeline][]*page // by timeline, in the order in which they were read
+	order    []*page               // all pages, in the order in which they were read
 }
 
 // MostBytes is the most that a Store holds, in bytes. It does not count the messages of one
@@ -51,7 +53,11 @@ func (s *Store) add(p *page) {
 	for s.archived+p.weight > archiveBytes {
 		s.dropOldest()
 	}
-	s.pages = append(s.pages, p)
+	if s.pages == nil {
+		s.pages = make(map[*Timeline][]*page)
+	}
+	s.pages[p.of] = append(s.pages[p.of], p)
+	s.order = append(s.order, p)
 	s.archived += p.weight
 }
 
@@ -59,8 +65,9 @@ func (s *Store) add(p *page) {
 func (s *Store) find(t *Timeline, cursor broker.Position) *page {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := slices.IndexFunc(s.pages, func(p *page) bool { return p.of == t && p.follows(cursor) }); i >= 0 {
-		return s.pages[i]
+	pages := s.pages[t]
+	if i := slices.IndexFunc(pages, func(p *page) bool { return p.follows(cursor) }); i >= 0 {
+		return pages[i]
 	}
 	return nil
 }
@@ -69,27 +76,33 @@ func (s *Store) find(t *Timeline, cursor broker.Position) *page {
 func (s *Store) forget(t *Timeline) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pages = slices.DeleteFunc(s.pages, func(p *page) bool {
-		if p.of == t {
-			s.archived -= p.weight
-		}
-		return p.of == t
-	})
+	for _, p := range s.pages[t] {
+		s.archived -= p.weight
+	}
+	delete(s.pages, t)
+	s.order = slices.DeleteFunc(s.order, func(p *page) bool { return p.of == t })
 }
 
 // Sweep removes the pages that have expired. The caller calls it every second.
 func (s *Store) Sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.pages) > 0 && now.Sub(s.pages[0].read) >= archiveAge {
+	for len(s.order) > 0 && now.Sub(s.order[0].read) >= archiveAge {
 		s.dropOldest()
 	}
 }
 
 func (s *Store) dropOldest() {
-	s.archived -= s.pages[0].weight
-	s.pages[0] = nil
-	s.pages = s.pages[1:]
+	oldest := s.order[0]
+	s.order[0] = nil
+	s.order = s.order[1:]
+	s.archived -= oldest.weight
+	left := slices.DeleteFunc(s.pages[oldest.of], func(p *page) bool { return p == oldest })
+	if len(left) > 0 {
+		s.pages[oldest.of] = left
+	} else {
+		delete(s.pages, oldest.of)
+	}
 }
 
 // share returns how much one tail may weigh at present.

@@ -366,8 +366,26 @@ func TestStore_TheArchiveIsBoundedAndForgets(t *testing.T) {
 		t.Error("a cleared history is still there")
 	}
 	store.Sweep(noon.Add(time.Minute))
-	if store.archived != 0 || len(store.pages) != 0 {
+	if store.archived != 0 || len(store.pages) != 0 || len(store.order) != 0 {
 		t.Errorf("%d bytes are held for ever", store.archived)
+	}
+}
+
+// BenchmarkStore_Find looks for a page while the tails are full: then the archive has the last few
+// messages of many channels.
+func BenchmarkStore_Find(b *testing.B) {
+	store := new(Store)
+	store.tails.Store(tailsMost + 1)
+	lines := make([]Timeline, 16_000)
+	for i := range lines {
+		lines[i] = New(store)
+		lines[i].at = at("e", 1000)
+		lines[i].Keep(lines[i].Resume(at("e", 998)), pageOf("e", 999, 1000, 1000), noon)
+	}
+	for i := 0; b.Loop(); i++ {
+		if store.find(&lines[i%len(lines)], at("e", 998)) == nil {
+			b.Fatal("a page is not found")
+		}
 	}
 }
 
