@@ -122,8 +122,7 @@ const headBytes = 4 << 10
 func (f *front) accept() {
 	growStack(0)
 	reader, block := bufio.NewReader(nil), make([]byte, headBytes)
-	for f.waiting.Load() < f.idle {
-		f.waiting.Add(1)
+	for f.beginsToWait() {
 		v := f.next(block, reader)
 		left := f.waiting.Add(-1)
 		if v == nil {
@@ -133,6 +132,19 @@ func (f *front) accept() {
 			f.acceptors.Go(f.accept) // goes on if this handshake takes long
 		}
 		f.serve(v)
+	}
+}
+
+// beginsToWait counts one more acceptor that waits, unless enough do.
+func (f *front) beginsToWait() bool {
+	for {
+		n := f.waiting.Load()
+		if n >= f.idle {
+			return false
+		}
+		if f.waiting.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
 }
 
