@@ -62,6 +62,7 @@ func (d *Denials) enter(ctx context.Context, what *Denial) error {
 func (d *Denials) Lift(ctx context.Context, id string) error {
 	existed := false
 	if r := d.register; r != nil && !strings.Contains(id, " ") {
+		_ = d.renew(ctx) // it may be in force although the register has lost it
 		var err error
 		if existed, err = r.Strike(ctx, id); err != nil {
 			return err

@@ -155,6 +155,20 @@ func TestDenying_HoldsWhenRedisHasLostItAndFails(t *testing.T) {
 	})
 }
 
+func TestDenying_CanBeLiftedWhenRedisHasJustLostIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &lossyRegister{entries: make(map[string]broker.Entry), takes: 100}
+		n := startNode(t, gateway.Config{Register: r})
+		ban, err := n.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"})
+		must(t, err)
+		time.Sleep(time.Second)
+		r.forget()
+		must(t, n.Denials.Lift(t.Context(), ban.ID()))
+		time.Sleep(5 * time.Second)
+		n.connect(gateway.Hello{Principal: gateway.Principal{User: "alice"}})
+	})
+}
+
 func TestDenying_WithoutARegisterThereIsNone(t *testing.T) {
 	n := startNode(t, gateway.Config{})
 	_, err := n.Denials.Deny(t.Context(), &backend, gateway.Denial{User: "alice"})
