@@ -27,7 +27,7 @@ func (s *Session) awaitTurn(ctx context.Context) {
 	}
 }
 
-const turnPatience = 10 * time.Second
+const turnPatience = authPatience / 2 // else a sign-in that waits could come too late
 
 // owe charges the client, unless it is a backend, for commands even if it has not enough left. It
 // returns how long it takes until they are covered.

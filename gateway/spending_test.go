@@ -58,6 +58,23 @@ func TestSpending_ATokenIsRenewedWhateverElseIsAskedFor(t *testing.T) {
 	})
 }
 
+// Many clients at one address may sign in at once, such as when their node has crashed. Those that
+// wait for their turn have asked in time.
+func TestSpending_ASignInThatWaitsIsNotTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := startNode(t, gateway.Config{NoAnonymous: true, Auth: names{}, Limits: gateway.Limits{CommandsPerSecondPerIP: 1}})
+		var all []*peer
+		for range 30 {
+			p := n.connect(gateway.Hello{AuthLater: true, Remote: "192.0.2.1:7"})
+			p.send("auth alice")
+			all = append(all, p)
+		}
+		for _, p := range all {
+			p.expect("welcome alice")
+		}
+	})
+}
+
 // A list of members costs the node more than other answers: it reads and writes each of them.
 func TestSpending_LongListsOfMembersCostMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
