@@ -82,7 +82,7 @@ func (p *publishing) publishLines(ctx context.Context, c *client.Client, next li
 			continue // until beginLines ends
 		}
 		cursor, err := m.publication.Wait(settling)
-		if errors.Is(err, client.ErrUncertain) {
+		for errors.Is(err, client.ErrUncertain) {
 			fmt.Fprintf(p.details, "tidegate: published again, so perhaps twice: %.60q\n", m.message.Payload)
 			cursor, err = c.Publish(settling, m.message)
 		}
