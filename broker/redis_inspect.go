@@ -22,8 +22,7 @@ type Inspection struct {
 // inspected lists the settings of an Inspection. The value is the field of INFO, if any,
 // that tells the same to a user who may not read settings.
 var inspected = map[string]string{
-	"maxmemory-policy": "maxmemory_policy", "appendonly": "aof_enabled",
-	"appendfsync": "", "save": "", "client-output-buffer-limit": "",
+	"maxmemory-policy": "maxmemory_policy", "client-output-buffer-limit": "",
 }
 
 // InspectRedis inspects each master of a Redis, as the user of c.URL, which may be the user
@@ -124,12 +123,6 @@ func settingsOfInfo(ctx context.Context, client *redis.Client) (map[string]strin
 		if value := fieldOf(info, field); field != "" && value != "" {
 			told[name] = value
 		}
-	}
-	switch told["appendonly"] {
-	case "0":
-		told["appendonly"] = "no"
-	case "1":
-		told["appendonly"] = "yes"
 	}
 	return told, err
 }
