@@ -27,7 +27,7 @@ history there is none.
 
 With --lines, each line of standard input is a message. While the gateway is down, it waits
 and continues where it was. A line that is too long for the gateway is reported on standard
-error and left out.`,
+error and left out; the exit code is then 1.`,
 		Example: `  tidegate publish chat:lobby '{"text":"hi"}'
   tidegate publish chat:lobby hello --event greeting
   seq 1000 | tidegate publish numbers --lines`,

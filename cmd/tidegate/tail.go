@@ -18,7 +18,7 @@ func newTailCommand() *cobra.Command {
 		Long: `Publish each line that is appended to FILE as a text message, until it is interrupted.
 Follows the file when it is rotated or truncated. While the gateway is down, it waits and
 continues where it was. A line that is not UTF-8 is published as binary. A line that is too
-long for the gateway is reported on standard error and left out.`,
+long for the gateway is reported on standard error and left out; the exit code is then 1.`,
 		Example: `  tidegate tail /var/log/nginx/access.log --channel logs:web`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
