@@ -65,9 +65,13 @@ func (n *node) openConsole() {
 
 // browserOf returns the command that opens a URL, or nil if there is no display.
 func browserOf(system string, getenv func(string) string) []string {
+	browser := getenv("BROWSER")
+	_, notProgram := exec.LookPath(browser)
 	switch {
-	case len(strings.Fields(getenv("BROWSER"))) > 0:
-		return strings.Fields(getenv("BROWSER")) // such as "firefox --private-window"
+	case notProgram == nil:
+		return []string{browser}
+	case strings.TrimSpace(browser) != "":
+		return strings.Fields(browser) // such as "firefox --private-window"
 	case system == "darwin":
 		return []string{"open"}
 	case system == "windows":

@@ -37,6 +37,15 @@ func TestDev_FindsTheBrowser(t *testing.T) {
 	}
 }
 
+// The name of a program may contain spaces, such as that of "Google Chrome".
+func TestDev_ABrowserMayHaveSpacesInItsName(t *testing.T) {
+	browser := filepath.Join(t.TempDir(), "my browser")
+	must(t, os.WriteFile(browser, nil, 0o700))
+	if got := browserOf("linux", func(string) string { return browser }); !slices.Equal(got, []string{browser}) {
+		t.Errorf("%q is started as %q", browser, got)
+	}
+}
+
 // At a terminal, the console is opened in the browser.
 func TestDev_OpensTheConsoleAtATerminal(t *testing.T) {
 	t.Parallel()
