@@ -21,7 +21,7 @@ func TestClient_UsesTheProxyOfTheEnvironment(t *testing.T) {
 		}))
 		defer proxy.Close()
 		test := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
-		test.Env = append(os.Environ(), "BEHIND_PROXY=yes", "HTTP_PROXY="+proxy.URL, "NO_PROXY=")
+		test.Env = append(os.Environ(), "BEHIND_PROXY=yes", "HTTP_PROXY="+proxy.URL, "NO_PROXY=", "no_proxy=")
 		if out, err := test.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
