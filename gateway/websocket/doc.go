@@ -30,8 +30,8 @@
 // # The front
 //
 // A reconnect storm is mostly handshakes. On Linux without TLS and PROXY headers, the listener
-// of Server.Front serves them itself: to connect and subscribe then takes about a third less CPU
-// time than with net/http (BenchmarkWebSocket_Connect shows both). It parses them with
+// of Server.Front serves them itself: to connect and subscribe then takes a quarter to a third
+// less CPU time than with net/http (BenchmarkWebSocket_Connect shows both). It parses them with
 // http.ReadRequest, and only those that are complete and written as clients usually write them.
 // It leaves everything else to net/http, unread: other requests, long or unusual heads, and
 // clients that are slow to send one. FuzzFront compares what both make of the same bytes. A
