@@ -269,6 +269,9 @@ func isPlain(head []byte) bool {
 			return false
 		}
 		if bytes.EqualFold(name, []byte("host")) {
+			if !isPlainHost(string(bytes.TrimSpace(value))) {
+				return false // even if the first line names another
+			}
 			hosts++
 		}
 	}

@@ -401,6 +401,7 @@ func FuzzFront(f *testing.F) {
 		strings.Replace(handshake, "Host: x", "hOST:x:80\r\nCookie: a=b; c=\"d\"\r\nsec-websocket-key: 2\r\nX-Any:   spaces  ", 1),
 		strings.Replace(handshake, "Host: x", "Host: x\r\nPragma: no-cache\r\nTrailer: Y\r\nUpgrade: h2c", 1),
 		strings.Replace(handshake, "GET /ws", "GET *", 1),
+		strings.Replace(strings.Replace(handshake, "/ws", "http://y/ws", 1), "Host: x", "Host: : x", 1),
 		strings.Replace(handshake, "GET /ws", "GET //evil/ws", 1),
 	} {
 		f.Add([]byte(head))
