@@ -100,13 +100,19 @@ func showsWhatAMessageSaysAsText(t *testing.T, browser context.Context) {
 	p.until("nothing was parsed as HTML", `!window.harmed && !document.querySelector("main img, main script")`)
 }
 
-func resumesWithNothingLostWhenTheNodeWasAway(t *testing.T, browser context.Context) {
-	nodes := newCluster(t)
-	stop := nodes.start()
-	p := openPage(t, browser, nodes.url()).connected()
+// watchOrders starts a node, and opens a page that shows order 1. stop stops the node.
+func watchOrders(t *testing.T, browser context.Context) (nodes *cluster, stop func(), p *page) {
+	nodes = newCluster(t)
+	stop = nodes.start()
+	p = openPage(t, browser, nodes.url()).connected()
 	p.subscribe("orders")
 	nodes.publish("orders", `"order 1"`)
 	p.shows("#messages", "order 1")
+	return nodes, stop, p
+}
+
+func resumesWithNothingLostWhenTheNodeWasAway(t *testing.T, browser context.Context) {
+	nodes, stop, p := watchOrders(t, browser)
 
 	stop()
 	p.until("the page knows", `document.querySelector(".pulse").dataset.state !== "connected"`)
@@ -121,15 +127,9 @@ func resumesWithNothingLostWhenTheNodeWasAway(t *testing.T, browser context.Cont
 	p.until("a reconnect is counted, and no gap", `document.querySelector("#fact-reconnects").innerText === "1" && document.querySelector("#fact-gaps").innerText === "0"`)
 }
 
-// A browser keeps a page for a while in case the user goes back to it, and Chromium keeps its
-// WebSocket, too.
+// Messages from before are not shown again, whichever button connects.
 func connectsAgainWhereItLeftOff(t *testing.T, browser context.Context) {
-	nodes := newCluster(t)
-	nodes.start()
-	p := openPage(t, browser, nodes.url()).connected()
-	p.subscribe("orders")
-	nodes.publish("orders", `"order 1"`)
-	p.shows("#messages", "order 1")
+	nodes, _, p := watchOrders(t, browser)
 	p.do(`document.querySelector("#disconnect").click()`)
 	p.until("it is disconnected", `document.body.dataset.state === "closed"`)
 	nodes.publish("orders", `"order 2"`)
@@ -146,13 +146,10 @@ func connectsAgainWhereItLeftOff(t *testing.T, browser context.Context) {
 	p.until("what was recovered is counted, and there is no gap", `document.querySelector("#fact-recovered").innerText === "1" && document.querySelector("#fact-gaps").innerText === "0"`)
 }
 
+// A browser keeps a page for a while in case the user goes back to it, and Chromium keeps its
+// WebSocket, too.
 func leavesWhileTheBrowserKeepsIt(t *testing.T, browser context.Context) {
-	nodes := newCluster(t)
-	nodes.start()
-	p := openPage(t, browser, nodes.url()).connected()
-	p.subscribe("orders")
-	nodes.publish("orders", `"order 1"`)
-	p.shows("#messages", "order 1")
+	nodes, _, p := watchOrders(t, browser)
 	p.do("window.isKept = true")
 
 	if _, err := chromedp.Run(p.ctx, chromedp.Navigate(nodes.url()+"/application")); err != nil {
