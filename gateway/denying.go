@@ -163,11 +163,13 @@ func (d *Denials) enterLost(ctx context.Context, entries []broker.Entry) error {
 		}
 	}()
 	for i := range d.lost {
-		if err := d.enter(ctx, &d.lost[i]); err != nil && !errors.Is(err, broker.ErrRegisterFull) {
+		switch err := d.enter(ctx, &d.lost[i]); {
+		case err == nil:
+			entered++
+		case !errors.Is(err, broker.ErrRegisterFull):
 			d.lost = d.lost[i:]
 			return err
 		}
-		entered++
 	}
 	d.lost = nil
 	return nil
